@@ -1,0 +1,5 @@
+export * from "./crd.ts";
+export * from "./elasti-service.ts";
+export * from "./messages.ts";
+export * from "./names.ts";
+export * from "./schema-kit.ts";
