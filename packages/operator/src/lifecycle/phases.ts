@@ -1,0 +1,357 @@
+import type { Phase, RoutingMode } from "@elasti/api";
+
+/**
+ * The protocol between awake and asleep as one pure function: from what was observed of the cluster, and from what this
+ * leader remembers of the sleep it is leading, to the one step that comes next. The shell performs it, observes again and
+ * asks again, so the operator may die between any two steps: the next leader has the cluster, and no memory of a run.
+ *
+ *     Serving --idle--> Draining --routed, proven, grace over, still idle--> Sealed --all hold, scaled to 0--> Asleep
+ *        ^                 |                                                   |                                 |
+ *        +---- request, ---+        <---- refused, woken: first the fence, -----+                    hold, trigger, person
+ *        |     not proven                 then the epoch                                                        v
+ *        +-----------------------------------------------------------------------------------------------  Waking
+ *
+ * Invariants (checked exhaustively in test/model):
+ *  1. While the Service is parked, our slice leads to resolvers. The slice is written before the park, and goes only after
+ *     the park has gone and pods that are ready are published; a park that an old leader may still have on its way is
+ *     fenced off first, by moving the Service's resourceVersion.
+ *  2. The target is written to zero only while every resolver holds, with the resourceVersion read after they do.
+ *  3. Sealed is left, other than by that zero, only after the target's resourceVersion has moved.
+ *  4. Every phase is written under the ElastiService's resourceVersion and raises the epoch.
+ */
+
+/** What this leader remembers of the sleep that it leads. Lost with the process, and the sleep is then undone or finished. */
+export interface SleepRun {
+  /** Epoch of the phase Draining that began it. */
+  readonly drainEpoch: number;
+  /** The park key was written in this run; found missing later, somebody reverted it. */
+  readonly parkWritten: boolean;
+  readonly proof: "none" | "running" | "ok" | "failed";
+  readonly grace: "none" | "running" | "over";
+  /** The second look at the triggers, with samples from after the grace. */
+  readonly look: "none" | "running" | "idle" | "not-idle";
+  readonly seal: "none" | "running" | "acked" | "refused";
+  /** The target as read after the seal, and what became of the write to zero. */
+  readonly zero: "none" | "read" | "done" | "conflict" | "unknown-outcome";
+  /** Writes to zero that were tried. */
+  readonly zeroTries: number;
+  /** Requests that resolvers have seen since the run began. */
+  readonly requestsSeen: number;
+}
+
+/** The state of one service as far as it decides the next step. */
+export interface Observation {
+  /** `undefined` before the first phase was written. */
+  readonly phase: Phase | undefined;
+  readonly epoch: number;
+  /** Epoch of the last Draining; 0 for none. */
+  readonly drainEpoch: number;
+  readonly phaseAgeMs: number;
+  readonly podsGone: boolean;
+  /** The routing mode in force: the one asked for, or EndpointSlice when the park cannot stand. */
+  readonly mode: RoutingMode;
+  /** live; restore: the ElastiService is being deleted; release: and there is nothing to wake (namespace, Service or target go too). */
+  readonly lifecycle: "live" | "restore" | "release";
+  readonly service: "ok" | "missing" | "refused";
+  /** The Service's selector carries the park key. */
+  readonly parked: boolean;
+  /** Epoch in the Service's annotation: of the last write that concerned the park. */
+  readonly serviceEpoch: number;
+  /** Our EndpointSlice on the public Service. */
+  readonly slice: "absent" | "stale" | "current";
+  /** Resolvers that the slice ought to list. */
+  readonly resolvers: number;
+  /** Endpoints, in any condition, of the Service's own slices. */
+  readonly publicPods: number;
+  /** Those of them that are ready. */
+  readonly publicReady: number;
+  readonly target: "found" | "missing" | "unsupported";
+  /** Replicas asked for (spec). */
+  readonly replicas: number;
+  /** Pods of the target that still exist, terminating ones included. */
+  readonly podsLeft: number;
+  /** Pods of the target that are ready. */
+  readonly readyPods: number;
+  /** The target has a readiness probe, so Ready means that it can serve. */
+  readonly trustsReady: boolean;
+  /** A resolver has carried an answer of a pod since this wake began. */
+  readonly answered: boolean;
+  /** Every trigger idle, cooldown over, inside the period, nothing in flight, every resolver heard. */
+  readonly maySleep: boolean;
+  /** A hold, an active trigger or the enabled period wants it awake. */
+  readonly wantsAwake: boolean;
+  /** What the fence in this phase found: `kept` no zero had landed, `landed` one had and was taken back. */
+  readonly fence: "none" | "kept" | "landed";
+  readonly run: SleepRun | undefined;
+}
+
+/** The next step, with the reason that logs, events and status show. */
+export type Step =
+  | { readonly do: StepName; readonly why: string }
+  | { readonly do: "set-phase"; readonly phase: Phase; readonly why: string }
+  /** Nothing to do before something changes, or before `atMostMs` has passed. */
+  | { readonly do: "wait"; readonly why: string; readonly atMostMs?: number };
+
+export type StepName =
+  | "write-slice"
+  | "delete-slice"
+  | "park"
+  | "unpark"
+  | "fence-service"
+  | "start-proof"
+  | "start-grace"
+  | "look-again"
+  | "start-seal"
+  | "read-target"
+  | "zero"
+  | "fence-target"
+  | "scale-up"
+  | "mark-pods-gone"
+  /** Remove what is ours and the finalizer. */
+  | "release";
+
+export interface Limits {
+  /** Longest wait in Draining for Kubernetes to empty the Service's own slices. */
+  readonly drainTimeoutMs: number;
+  /** Pods of before a scale to zero are not trusted for so long after a wake overtook their end. */
+  readonly taintMs: number;
+  /** Longest wait for an endpoint when a deleted ElastiService wakes its target. */
+  readonly restoreTimeoutMs: number;
+  /** Writes to zero with an unknown outcome before the sleep is given up. */
+  readonly zeroTries: number;
+}
+
+export const defaultLimits: Limits = { drainTimeoutMs: 60_000, taintMs: 2_000, restoreTimeoutMs: 120_000, zeroTries: 3 };
+
+const step = (name: StepName, why: string): Step => ({ do: name, why });
+const setPhase = (phase: Phase, why: string): Step => ({ do: "set-phase", phase, why });
+const wait = (why: string, atMostMs?: number): Step =>
+  atMostMs === undefined ? { do: "wait", why } : { do: "wait", why, atMostMs };
+
+/** The one step that comes next. */
+export function next(o: Observation, limits: Limits = defaultLimits): Step {
+  if (o.lifecycle === "release") return release(o);
+  switch (o.phase) {
+    case "Sealed":
+      return sealed(o, limits);
+    case "Draining":
+      return draining(o, limits);
+    default:
+  }
+  if (o.service !== "ok" || o.target !== "found") return degraded(o);
+  switch (o.phase) {
+    case "Serving":
+      return o.lifecycle === "restore" ? restoring(o) : serving(o);
+    case "Asleep":
+      return asleep(o);
+    case "Waking":
+      return waking(o, limits);
+    case undefined:
+    case "Degraded":
+      return fresh(o);
+  }
+}
+
+/** Our slice as it should be, or nothing to do about it. */
+function keepSlice(o: Observation, why: string): Step | undefined {
+  if (o.slice === "stale" || (o.slice === "absent" && o.resolvers > 0)) return step("write-slice", why);
+  return undefined;
+}
+
+/** Clients are led to at least one resolver. */
+const routed = (o: Observation): boolean => o.slice === "current" && o.resolvers > 0;
+
+/** A service seen for the first time, or one whose Service and target are complete again. */
+function fresh(o: Observation): Step {
+  if (o.replicas > 0) return setPhase("Serving", "target is up");
+  return keepSlice(o, "target is at zero") ?? setPhase("Asleep", "target is at zero");
+}
+
+function degraded(o: Observation): Step {
+  const why = o.service !== "ok" ? `Service is ${o.service}` : `target is ${o.target}`;
+  if (o.lifecycle === "restore") return release(o);
+  if (o.service === "refused" && o.phase === "Asleep" && o.target === "found" && o.replicas === 0) {
+    return step("scale-up", "the Service cannot be led to resolvers any more");
+  }
+  if (o.phase !== "Degraded") return setPhase("Degraded", why);
+  if (o.service === "refused" && o.parked) return step("unpark", why);
+  if (o.service === "refused" && o.slice !== "absent") return step("delete-slice", why);
+  return wait(why);
+}
+
+function serving(o: Observation): Step {
+  if (o.replicas === 0) return scaledToZeroByOthers(o);
+  if (o.mode === "Always") {
+    const kept = keepSlice(o, "the resolver stays in the path");
+    if (kept !== undefined) return kept;
+    if (routed(o) && !o.parked) return step("park", "the resolver stays in the path");
+    // no resolver: clients go to the pods rather than nowhere
+    if (o.resolvers === 0 && o.parked && o.readyPods > 0) return step("unpark", "no resolver is up");
+  } else {
+    const cleared = clearTheWay(o);
+    if (cleared !== undefined) return cleared;
+  }
+  if (o.maySleep && o.resolvers > 0) return setPhase("Draining", "idle");
+  return wait("awake");
+}
+
+/** Brings clients from the resolvers back to the pods; undefined when they are there. */
+function clearTheWay(o: Observation): Step | undefined {
+  if (o.parked) {
+    return keepSlice(o, "parked") ?? step("unpark", "pods take over");
+  }
+  // with no ready pod published, a request is better held by a resolver than refused
+  if (o.publicReady === 0) return keepSlice(o, "no pod is ready");
+  if (o.slice === "absent") return undefined;
+  if (o.serviceEpoch < o.drainEpoch) return step("fence-service", "a park may still be on its way");
+  return step("delete-slice", "pods are published");
+}
+
+function scaledToZeroByOthers(o: Observation): Step {
+  const kept = keepSlice(o, "target was scaled to zero by hand");
+  if (kept !== undefined) return kept;
+  if (o.lifecycle === "live" && o.publicReady > 0) return wait("target was scaled to zero by hand; its pods are leaving");
+  return setPhase("Asleep", "target was scaled to zero by hand");
+}
+
+/** A deleted ElastiService in Serving: everything is put back, then let go. */
+function restoring(o: Observation): Step {
+  if (o.replicas === 0) return setPhase("Asleep", "deleted while at zero");
+  if (o.parked) return step("unpark", "deleted");
+  if (o.slice !== "absent" && o.serviceEpoch < o.drainEpoch) return step("fence-service", "a park may still be on its way");
+  if (o.slice !== "absent") return step("delete-slice", "deleted");
+  return step("release", "deleted");
+}
+
+/** Nothing is to be woken: take the park off where there is still a Service, then go. */
+function release(o: Observation): Step {
+  if (o.service !== "missing" && o.parked) return step("unpark", "released");
+  return step("release", "released");
+}
+
+function draining(o: Observation, limits: Limits): Step {
+  const run = o.run;
+  const undo = (why: string): Step => setPhase("Serving", why);
+  if (run === undefined || run.drainEpoch !== o.epoch) return undo("another operator led this sleep");
+  if (o.lifecycle !== "live") return undo("deleted");
+  if (o.service !== "ok") return undo(`Service is ${o.service}`);
+  if (o.target !== "found") return undo(`target is ${o.target}`);
+  if (o.wantsAwake) return undo("wanted awake");
+  if (!o.maySleep) return undo("no longer idle");
+  if (run.requestsSeen > 0) return undo("a request came");
+  if (o.replicas === 0) return undo("target was scaled to zero by hand");
+  if (o.resolvers === 0) return undo("no resolver is up");
+  const kept = keepSlice(o, "draining");
+  if (kept !== undefined) return kept;
+
+  if (o.mode !== "EndpointSlice") {
+    if (!o.parked) return run.parkWritten ? undo("the park was reverted") : step("park", "draining");
+    if (o.publicPods > 0) {
+      if (o.phaseAgeMs > limits.drainTimeoutMs) return undo("Kubernetes did not empty the Service's slices");
+      return wait("for Kubernetes to empty the Service's slices", limits.drainTimeoutMs - o.phaseAgeMs + 1);
+    }
+    if (run.proof === "none") return step("start-proof", "slices are empty");
+    if (run.proof === "running") return wait("for the proof that traffic reaches the resolvers");
+    if (run.proof === "failed") return undo("not proven that traffic reaches the resolvers");
+  }
+  if (run.grace === "none") return step("start-grace", "routed to the resolvers");
+  if (run.grace === "running") return wait("for nodes and connections that lag");
+  if (run.look === "none") return step("look-again", "grace is over");
+  if (run.look === "running") return wait("for a second look at the triggers");
+  if (run.look === "not-idle") return undo("not idle at the second look");
+  return setPhase("Sealed", "idle, and led to the resolvers");
+}
+
+function sealed(o: Observation, limits: Limits): Step {
+  const run = o.run;
+  if (o.fence !== "none") {
+    return o.fence === "landed" ? setPhase("Waking", "woken as it fell asleep") : setPhase("Serving", "sleep undone");
+  }
+  // found at zero, the write has landed under the seal, whoever sent it: the sleep is complete
+  if (o.replicas === 0 && o.target === "found" && !o.wantsAwake) return setPhase("Asleep", "scaled to zero");
+  const undo = (why: string): Step =>
+    o.target === "found" ? step("fence-target", why) : setPhase("Degraded", `target is ${o.target}`);
+  if (run === undefined) return undo("another operator led this sleep");
+  if (o.wantsAwake) return undo("wanted awake");
+  if (o.lifecycle !== "live") return undo("deleted");
+  if (run.seal === "none") return step("start-seal", "every resolver is to hold");
+  if (run.seal === "running") return wait("for every resolver to hold");
+  if (run.seal === "refused") return undo("a resolver did not seal");
+  switch (run.zero) {
+    case "none":
+      return step("read-target", "sealed");
+    case "read":
+      return step("zero", "sealed");
+    case "done":
+      return setPhase("Asleep", "scaled to zero");
+    case "conflict":
+      return undo("somebody else changed the target");
+    case "unknown-outcome":
+      return run.zeroTries < limits.zeroTries
+        ? step("read-target", "outcome of the write unknown")
+        : undo("the write to zero did not succeed");
+  }
+}
+
+function asleep(o: Observation): Step {
+  if (o.replicas > 0) return setPhase("Waking", "target was scaled up");
+  if (o.wantsAwake || o.lifecycle === "restore") return step("scale-up", o.wantsAwake ? "wanted awake" : "deleted");
+  const kept = keepSlice(o, "asleep");
+  if (kept !== undefined) return kept;
+  if (o.podsLeft > 0) return wait("for the last pods to leave");
+  if (!o.podsGone) return step("mark-pods-gone", "no pod is left");
+  if (o.mode === "SelectorSwap" && o.trustsReady && o.parked && o.publicPods === 0) {
+    return step("unpark", "asleep: nothing depends on the operator from here");
+  }
+  return wait("asleep");
+}
+
+function waking(o: Observation, limits: Limits): Step {
+  if (o.replicas === 0) {
+    if (o.wantsAwake || o.lifecycle === "restore") return step("scale-up", "taken back to zero while waking");
+    return setPhase("Asleep", "taken back to zero while waking");
+  }
+  const kept = keepSlice(o, "waking");
+  if (kept !== undefined) return kept;
+  if (o.lifecycle === "restore" && o.phaseAgeMs >= limits.restoreTimeoutMs) return setPhase("Serving", "deleted");
+  if (o.mode === "Always" && o.lifecycle === "live") {
+    if (o.readyPods > 0) return setPhase("Serving", "a pod is ready");
+  } else if (o.parked) {
+    // pods from before the zero may look ready for a moment longer
+    if (!o.podsGone && o.phaseAgeMs < limits.taintMs) {
+      return wait("for pods of before to leave", limits.taintMs - o.phaseAgeMs);
+    }
+    if (o.trustsReady || o.answered) return step("unpark", "waking");
+    if (o.readyPods > 0 && o.lifecycle === "restore") return step("unpark", "deleted");
+  } else if (o.publicReady > 0) {
+    return setPhase("Serving", "a pod is ready and published");
+  }
+  if (o.maySleep && o.resolvers > 0) return setPhase("Draining", "idle, and no pod became ready");
+  return wait("for a pod to become ready", o.lifecycle === "restore" ? limits.restoreTimeoutMs - o.phaseAgeMs : undefined);
+}
+
+/**
+ * What a replica that is not leading does for a hold: the shortest way out of each phase. The leader tidies up after it.
+ * `fence` and `replicas` must be fresh where a step before has written the target.
+ */
+export function nextForWake(o: Pick<Observation, "phase" | "replicas" | "fence" | "target">): Step {
+  if (o.target !== "found") return wait(`target is ${o.target}`);
+  switch (o.phase) {
+    case "Draining":
+      return setPhase("Serving", "a request came");
+    case "Sealed":
+      // first the fence, then the epoch: else a zero on its way would land under resolvers that forward again
+      if (o.fence === "none") return step("fence-target", "a request came");
+      return o.fence === "landed" ? setPhase("Waking", "a request came") : setPhase("Serving", "a request came");
+    case "Asleep":
+      return o.replicas === 0 ? step("scale-up", "a request came") : setPhase("Waking", "a request came");
+    default:
+      return o.replicas === 0 ? step("scale-up", "a request came") : wait("awake");
+  }
+}
+
+/** `status.mode` as KubeElasti's users know it: where clients are led. */
+export function clientMode(o: Pick<Observation, "phase" | "mode" | "parked" | "slice">): "proxy" | "serve" {
+  if (o.mode === "Always" || o.parked) return "proxy";
+  return o.slice === "absent" ? "serve" : "proxy";
+}
