@@ -280,6 +280,7 @@ export const StatusSchema = Type.Object(
     ),
     phase: Type.Optional(StringEnum(phases, { description: "Where the service stands between awake and asleep." })),
     epoch: Type.Optional(Type.Integer({ minimum: 0, description: "Raised by every change of phase." })),
+    drainEpoch: Type.Optional(Type.Integer({ minimum: 0, description: "Epoch of the last phase Draining." })),
     phaseTime: Type.Optional(Type.String({ format: "date-time", description: "When phase last changed." })),
     podsGone: Type.Optional(
       Type.Boolean({

@@ -8,6 +8,12 @@ export const NotificationSchema = Type.Object(
     count: Type.Integer({ minimum: 0, description: "Requests that wait at this resolver." }),
     svc: Type.String({ minLength: 1, maxLength: 63, description: "Public Service." }),
     namespace: Type.String({ minLength: 1, maxLength: 63, description: "Its namespace." }),
+    epoch: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: "The newest epoch that the resolver has seen: an operator that has seen less looks afresh.",
+      }),
+    ),
   },
   { additionalProperties: true },
 );

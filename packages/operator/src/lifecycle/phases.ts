@@ -121,7 +121,12 @@ export interface Limits {
   readonly zeroTries: number;
 }
 
-export const defaultLimits: Limits = { drainTimeoutMs: 60_000, taintMs: 2_000, restoreTimeoutMs: 120_000, zeroTries: 3 };
+export const defaultLimits: Limits = {
+  drainTimeoutMs: 60_000,
+  taintMs: 2_000,
+  restoreTimeoutMs: 120_000,
+  zeroTries: 3,
+};
 
 const step = (name: StepName, why: string): Step => ({ do: name, why });
 const setPhase = (phase: Phase, why: string): Step => ({ do: "set-phase", phase, why });
@@ -210,7 +215,8 @@ function clearTheWay(o: Observation): Step | undefined {
 function scaledToZeroByOthers(o: Observation): Step {
   const kept = keepSlice(o, "target was scaled to zero by hand");
   if (kept !== undefined) return kept;
-  if (o.lifecycle === "live" && o.publicReady > 0) return wait("target was scaled to zero by hand; its pods are leaving");
+  if (o.lifecycle === "live" && o.publicReady > 0)
+    return wait("target was scaled to zero by hand; its pods are leaving");
   return setPhase("Asleep", "target was scaled to zero by hand");
 }
 
@@ -218,7 +224,8 @@ function scaledToZeroByOthers(o: Observation): Step {
 function restoring(o: Observation): Step {
   if (o.replicas === 0) return setPhase("Asleep", "deleted while at zero");
   if (o.parked) return step("unpark", "deleted");
-  if (o.slice !== "absent" && o.serviceEpoch < o.drainEpoch) return step("fence-service", "a park may still be on its way");
+  if (o.slice !== "absent" && o.serviceEpoch < o.drainEpoch)
+    return step("fence-service", "a park may still be on its way");
   if (o.slice !== "absent") return step("delete-slice", "deleted");
   return step("release", "deleted");
 }
@@ -327,7 +334,10 @@ function waking(o: Observation, limits: Limits): Step {
     return setPhase("Serving", "a pod is ready and published");
   }
   if (o.maySleep && o.resolvers > 0) return setPhase("Draining", "idle, and no pod became ready");
-  return wait("for a pod to become ready", o.lifecycle === "restore" ? limits.restoreTimeoutMs - o.phaseAgeMs : undefined);
+  return wait(
+    "for a pod to become ready",
+    o.lifecycle === "restore" ? limits.restoreTimeoutMs - o.phaseAgeMs : undefined,
+  );
 }
 
 /**
