@@ -1,4 +1,4 @@
-/** A condition as in metav1.Condition. */
+/** metav1.OwnerReference. */
 export interface OwnerReference {
   apiVersion: string;
   kind: string;
@@ -79,6 +79,7 @@ export interface ListOptions {
   continue?: string;
   resourceVersion?: string;
   signal?: AbortSignal;
+  timeoutMs?: number;
 }
 
 export interface WatchOptions {
@@ -91,11 +92,15 @@ export interface WatchOptions {
   signal: AbortSignal;
 }
 
-export interface WriteOptions {
-  fieldManager?: string;
+export interface CallOptions {
+  /** When it aborts, the call rejects with its reason. */
   signal?: AbortSignal;
   /** Overrides the client's default request timeout. */
   timeoutMs?: number;
+}
+
+export interface WriteOptions extends CallOptions {
+  fieldManager?: string;
 }
 
 export type PatchKind = "merge" | "json" | "apply";
@@ -106,7 +111,7 @@ export interface KubeClient {
     resource: Resource,
     namespace: string | undefined,
     name: string,
-    options?: { signal?: AbortSignal; subresource?: string },
+    options?: CallOptions & { subresource?: string },
   ): Promise<T>;
   list<T extends KubeObject>(resource: Resource, options?: ListOptions): Promise<KubeList<T>>;
   create<T extends KubeObject>(resource: Resource, object: T, options?: WriteOptions): Promise<T>;
@@ -139,9 +144,12 @@ export interface KubeClient {
       gracePeriodSeconds?: number;
     },
   ): Promise<void>;
-  /** One watch connection, from `resourceVersion`; ends when the server ends it, throws what the server or the socket says. */
+  /**
+   * One watch connection, from `resourceVersion`, with bookmarks. Ends when the server ends it or `signal` aborts; throws
+   * what the server or the socket says.
+   */
   watch<T extends KubeObject>(resource: Resource, options: WatchOptions): AsyncIterable<WatchEvent<T>>;
   /** Any other call, e.g. discovery or /version. */
-  raw<T>(method: "GET" | "POST", path: string, body?: unknown, options?: { signal?: AbortSignal }): Promise<T>;
+  raw<T>(method: "GET" | "POST", path: string, body?: unknown, options?: CallOptions): Promise<T>;
   close(): Promise<void>;
 }
