@@ -15,8 +15,9 @@ import type { Phase, RoutingMode } from "@elasti/api";
  *  1. While the Service is parked, our slice leads to resolvers. The slice is written before the park, and goes only after
  *     the park has gone and pods that are ready are published; a park that an old leader may still have on its way is
  *     fenced off first, by moving the Service's resourceVersion.
- *  2. The target is written to zero only while every resolver holds, with the resourceVersion read after they do.
- *  3. Sealed is left, other than by that zero, only after the target's resourceVersion has moved.
+ *  2. The target is written to zero only while every resolver holds, with the resourceVersion read before Sealed was written.
+ *  3. Sealed is left, other than by that zero, only after the target's resourceVersion has moved. (Read any later, the
+ *     version could be one that such a fence had already moved, with the epoch still on its way: the zero would land.)
  *  4. Every phase is written under the ElastiService's resourceVersion and raises the epoch.
  */
 
@@ -31,8 +32,10 @@ export interface SleepRun {
   /** The second look at the triggers, with samples from after the grace. */
   readonly look: "none" | "running" | "idle" | "not-idle";
   readonly seal: "none" | "running" | "acked" | "refused";
-  /** The target as read after the seal, and what became of the write to zero. */
-  readonly zero: "none" | "read" | "done" | "conflict" | "unknown-outcome";
+  /** The target's resourceVersion was read: before Sealed is written, and never again in this run. */
+  readonly targetRead: boolean;
+  /** What became of the write to zero under that resourceVersion. */
+  readonly zero: "none" | "done" | "conflict" | "unknown-outcome";
   /** Writes to zero that were tried. */
   readonly zeroTries: number;
   /** Requests that resolvers have seen since the run began. */
@@ -80,6 +83,8 @@ export interface Observation {
   readonly maySleep: boolean;
   /** A hold, an active trigger or the enabled period wants it awake. */
   readonly wantsAwake: boolean;
+  /** Every other ElastiService on the same target holds too; true where there is none. */
+  readonly peersSealed: boolean;
   /** What the fence in this phase found: `kept` no zero had landed, `landed` one had and was taken back. */
   readonly fence: "none" | "kept" | "landed";
   readonly run: SleepRun | undefined;
@@ -117,6 +122,8 @@ export interface Limits {
   readonly taintMs: number;
   /** Longest wait for an endpoint when a deleted ElastiService wakes its target. */
   readonly restoreTimeoutMs: number;
+  /** Longest wait in Sealed for other ElastiServices on the same target. */
+  readonly peersTimeoutMs: number;
   /** Writes to zero with an unknown outcome before the sleep is given up. */
   readonly zeroTries: number;
 }
@@ -266,6 +273,7 @@ function draining(o: Observation, limits: Limits): Step {
   if (run.look === "none") return step("look-again", "grace is over");
   if (run.look === "running") return wait("for a second look at the triggers");
   if (run.look === "not-idle") return undo("not idle at the second look");
+  if (!run.targetRead) return step("read-target", "idle, and led to the resolvers");
   return setPhase("Sealed", "idle, and led to the resolvers");
 }
 
@@ -274,7 +282,7 @@ function sealed(o: Observation, limits: Limits): Step {
   if (o.fence !== "none") {
     return o.fence === "landed" ? setPhase("Waking", "woken as it fell asleep") : setPhase("Serving", "sleep undone");
   }
-  // found at zero, the write has landed under the seal, whoever sent it: the sleep is complete
+  // found at zero, read afresh: the write has landed under the seal, whoever sent it, and the sleep is complete
   if (o.replicas === 0 && o.target === "found" && !o.wantsAwake) return setPhase("Asleep", "scaled to zero");
   const undo = (why: string): Step =>
     o.target === "found" ? step("fence-target", why) : setPhase("Degraded", `target is ${o.target}`);
@@ -286,16 +294,16 @@ function sealed(o: Observation, limits: Limits): Step {
   if (run.seal === "refused") return undo("a resolver did not seal");
   switch (run.zero) {
     case "none":
-      return step("read-target", "sealed");
-    case "read":
-      return step("zero", "sealed");
+      if (o.peersSealed) return step("zero", "sealed");
+      if (o.phaseAgeMs > limits.peersTimeoutMs) return undo("another service of the same target stays awake");
+      return wait("for the other services of the same target", limits.peersTimeoutMs - o.phaseAgeMs + 1);
     case "done":
       return setPhase("Asleep", "scaled to zero");
     case "conflict":
       return undo("somebody else changed the target");
     case "unknown-outcome":
       return run.zeroTries < limits.zeroTries
-        ? step("read-target", "outcome of the write unknown")
+        ? step("zero", "outcome of the write unknown")
         : undo("the write to zero did not succeed");
   }
 }
