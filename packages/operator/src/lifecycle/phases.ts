@@ -132,6 +132,7 @@ export const defaultLimits: Limits = {
   drainTimeoutMs: 60_000,
   taintMs: 2_000,
   restoreTimeoutMs: 120_000,
+  peersTimeoutMs: 60_000,
   zeroTries: 3,
 };
 
@@ -153,7 +154,7 @@ export function next(o: Observation, limits: Limits = defaultLimits): Step {
   if (o.service !== "ok" || o.target !== "found") return degraded(o);
   switch (o.phase) {
     case "Serving":
-      return o.lifecycle === "restore" ? restoring(o) : serving(o);
+      return o.lifecycle === "restore" ? restoring(o, limits) : serving(o);
     case "Asleep":
       return asleep(o);
     case "Waking":
@@ -228,9 +229,12 @@ function scaledToZeroByOthers(o: Observation): Step {
 }
 
 /** A deleted ElastiService in Serving: everything is put back, then let go. */
-function restoring(o: Observation): Step {
+function restoring(o: Observation, limits: Limits): Step {
   if (o.replicas === 0) return setPhase("Asleep", "deleted while at zero");
   if (o.parked) return step("unpark", "deleted");
+  if (o.slice === "current" && o.publicReady === 0 && o.phaseAgeMs < limits.restoreTimeoutMs) {
+    return wait("for Kubernetes to publish the pods", limits.restoreTimeoutMs - o.phaseAgeMs);
+  }
   if (o.slice !== "absent" && o.serviceEpoch < o.drainEpoch)
     return step("fence-service", "a park may still be on its way");
   if (o.slice !== "absent") return step("delete-slice", "deleted");
