@@ -1,0 +1,290 @@
+import type { Clock } from "@elasti/core";
+import { arbitrate, type Intent } from "./arbiter.ts";
+import { isCertainlyNotWritten, isScaleConflict, scaleErrorOf, scalingErrors } from "./errors.ts";
+import { newerState, type ScaleState, type TargetRef, targetText } from "./scale-target.ts";
+
+/** What wakes a target; the words of `status.lastWake.reason`. */
+export type WakeReason = "request" | "trigger" | "schedule" | "manual";
+
+export interface WakeRequest {
+  readonly ref: TargetRef;
+  /** max(minTargetReplicas, the autoscaler's minimum, floors); at least 1. */
+  readonly wanted: number;
+  readonly reason: WakeReason;
+  /** An HPA or ScaledObject has the target while it is awake; then nothing is raised from 1 up. */
+  readonly autoscaled?: boolean;
+  /**
+   * Given while the ElastiService is Sealed or Asleep: who sleeps and since which epoch. A sleep that began after our last
+   * scale-up was the sleep machine's own, perhaps by another replica; it is no one taking the target back, so that the
+   * wake need not wait for the rescale window.
+   */
+  readonly asleep?: { readonly service: string; readonly epoch: number };
+}
+
+export interface WakeResult {
+  /** `in-progress`: another call made the write, or ours is younger than the rescale window. */
+  readonly outcome: "scaled" | "already-awake" | "in-progress";
+  readonly from: number;
+  readonly to: number;
+  readonly resourceVersion: string;
+}
+
+export interface FenceRequest {
+  readonly ref: TargetRef;
+  /** The ElastiService, `namespace/name`: epochs are counted by each for itself. */
+  readonly service?: string;
+  readonly epoch: number;
+  /** The least that must be there afterwards. */
+  readonly replicas: number;
+  readonly autoscaled?: boolean;
+}
+
+export type ZeroOutcome = "done" | "conflict" | "unknown-outcome";
+
+/** The calls of one target, as the ScaleHandler bounds and measures them. */
+export interface TargetCalls {
+  cached(): ScaleState | undefined;
+  get(): Promise<ScaleState>;
+  set(replicas: number, resourceVersion: string): Promise<ScaleState>;
+  /** `started` is called when the call leaves the queue; until then `signal` may take it back. */
+  zero(resourceVersion: string, signal: AbortSignal, started: () => void): Promise<ScaleState>;
+  /** @param retry distinguishes the field manager from the epoch's own, where that one is spent */
+  fence(wanted: ScaleState, epoch: number, retry: string | undefined): Promise<ScaleState>;
+}
+
+export interface TargetTimes {
+  /** Least time between an accepted scale-up and the next one, in ms. */
+  readonly rescaleMs: number;
+  /** For so long "it is awake" is believed without asking the API server again, in ms. */
+  readonly trustMs: number;
+}
+
+const intentActor = { request: "hold", manual: "hold", trigger: "trigger", schedule: "schedule" } as const;
+const FENCE_ATTEMPTS = 4;
+
+/** Serialises everything that changes the replicas of one target, and remembers what it was told. */
+export class TargetScale {
+  readonly ref: TargetRef;
+  readonly #calls: TargetCalls;
+  readonly #clock: Clock;
+  readonly #times: TargetTimes;
+  #tail: Promise<unknown> = Promise.resolve();
+  #queued = 0;
+  /** Wakes and fences that were asked for and not answered yet. */
+  #waking = 0;
+  #wake: { readonly wanted: number; readonly result: Promise<WakeResult> } | undefined;
+  #fence: { readonly key: string; readonly result: Promise<ScaleState>; atMs: number } | undefined;
+  /** A zero that waits for its turn; a wake takes it back. */
+  #waitingZero: AbortController | undefined;
+  #known: ScaleState | undefined;
+  #answeredAtMs = Number.NEGATIVE_INFINITY;
+  /** Our last accepted scale-up since the last zero. */
+  #raise: { readonly atMs: number; readonly state: ScaleState } | undefined;
+  readonly #sleeps = new Map<string, number>();
+
+  constructor(ref: TargetRef, calls: TargetCalls, clock: Clock, times: TargetTimes) {
+    this.ref = ref;
+    this.#calls = calls;
+    this.#clock = clock;
+    this.#times = times;
+  }
+
+  /** Nothing under way and nothing worth remembering. */
+  get idle(): boolean {
+    return this.#queued === 0 && this.rescaleInMs === 0;
+  }
+
+  /** Milliseconds until another scale-up is allowed. */
+  get rescaleInMs(): number {
+    if (this.#raise === undefined) return 0;
+    return Math.max(0, this.#raise.atMs + this.#times.rescaleMs - this.#clock.monotonic());
+  }
+
+  async wake(request: WakeRequest): Promise<WakeResult> {
+    const running = this.#wake;
+    if (running !== undefined && running.wanted >= request.wanted) {
+      const result = await running.result;
+      return result.outcome === "scaled" ? { ...result, outcome: "in-progress" } : result;
+    }
+    const result = this.#awaking(() => this.#wakeNow(request));
+    const entry = { wanted: request.wanted, result };
+    this.#wake = entry;
+    try {
+      return await result;
+    } finally {
+      if (this.#wake === entry) this.#wake = undefined;
+    }
+  }
+
+  zero(resourceVersion: string): Promise<ZeroOutcome> {
+    return this.#serial(async () => {
+      const { replicas } = arbitrate(
+        this.#waking > 0 ? [{ actor: "hold", replicas: 1 }, { actor: "sleep" }] : [{ actor: "sleep" }],
+        {
+          // what it is now is for the precondition to say
+          replicas: 1,
+        },
+      );
+      if (replicas !== 0) return "conflict";
+      const waiting = new AbortController();
+      this.#waitingZero = waiting;
+      try {
+        const after = await this.#calls.zero(resourceVersion, waiting.signal, () => {
+          this.#waitingZero = undefined;
+        });
+        this.#learn(after);
+        this.#raise = undefined;
+        return "done";
+      } catch (error) {
+        if (waiting.signal.aborted) return "conflict";
+        this.#known = undefined;
+        if (isScaleConflict(error)) return "conflict";
+        if (isCertainlyNotWritten(error)) throw this.#failure(error);
+        return "unknown-outcome";
+      } finally {
+        this.#waitingZero = undefined;
+      }
+    });
+  }
+
+  async fence(request: FenceRequest): Promise<ScaleState> {
+    const key = `${request.service ?? ""}@${request.epoch}x${request.replicas}`;
+    const last = this.#fence;
+    // one epoch needs one fence: what was under way before it is dead already
+    if (last?.key === key && this.#clock.monotonic() - last.atMs < this.#times.rescaleMs) return last.result;
+    const result = this.#awaking(() => this.#fenceNow(request));
+    const entry = { key, result, atMs: this.#clock.monotonic() };
+    this.#fence = entry;
+    try {
+      return await result;
+    } catch (error) {
+      if (this.#fence === entry) this.#fence = undefined;
+      throw error;
+    }
+  }
+
+  #awaking<T>(step: () => Promise<T>): Promise<T> {
+    this.#waking += 1;
+    this.#waitingZero?.abort();
+    return this.#serial(step).finally(() => {
+      this.#waking -= 1;
+    });
+  }
+
+  #serial<T>(step: () => Promise<T>): Promise<T> {
+    this.#queued += 1;
+    const run = this.#tail.then(step).finally(() => {
+      this.#queued -= 1;
+    });
+    this.#tail = run.catch(() => undefined);
+    return run;
+  }
+
+  async #wakeNow(request: WakeRequest): Promise<WakeResult> {
+    this.#noteSleep(request);
+    const raise = this.#raise;
+    if (raise !== undefined && this.rescaleInMs > 0) {
+      return { ...span(raise.state, raise.state), outcome: "in-progress" };
+    }
+    let state = this.#newest() ?? (await this.#read());
+    if (this.#wantedNow(request, state) === undefined && !this.#fresh) state = await this.#read();
+    for (let attempt = 0; ; attempt += 1) {
+      const replicas = this.#wantedNow(request, state);
+      if (replicas === undefined) {
+        // whoever was faster began a window of ours too
+        if (attempt > 0 && state.replicas > 0) this.#raise = { atMs: this.#clock.monotonic(), state };
+        return { ...span(state, state), outcome: "already-awake" };
+      }
+      try {
+        const after = await this.#calls.set(replicas, state.resourceVersion);
+        this.#learn(after);
+        this.#raise = { atMs: this.#clock.monotonic(), state: after };
+        return { ...span(state, after), outcome: "scaled" };
+      } catch (error) {
+        this.#known = undefined;
+        if (attempt > 0 || !isScaleConflict(error)) throw this.#failure(error);
+        state = await this.#read();
+      }
+    }
+  }
+
+  async #fenceNow(request: FenceRequest): Promise<ScaleState> {
+    let retry: string | undefined;
+    for (let attempt = 0; attempt < FENCE_ATTEMPTS; attempt += 1) {
+      const before = await this.#read();
+      const { autoscaled = false } = request;
+      const floor: Intent = { actor: "hold", replicas: Math.max(1, request.replicas) };
+      const replicas = arbitrate([floor], { replicas: before.replicas, autoscaled }).replicas ?? before.replicas;
+      try {
+        const after = await this.#calls.fence(
+          { replicas, resourceVersion: before.resourceVersion },
+          request.epoch,
+          retry,
+        );
+        this.#learn(after);
+        if (after.replicas > before.replicas) this.#raise = { atMs: this.#clock.monotonic(), state: after };
+        if (after.resourceVersion !== before.resourceVersion) return after;
+        // this manager wrote the same before: its apply changed nothing, and so fenced nothing
+        retry = before.resourceVersion;
+      } catch (error) {
+        this.#known = undefined;
+        if (!isScaleConflict(error)) throw this.#failure(error);
+      }
+    }
+    throw scalingErrors.ELASTI_SCALE_CONTENDED(
+      `${targetText(this.ref)}: changed by others during ${FENCE_ATTEMPTS} attempts to fence it`,
+    );
+  }
+
+  /** What a wake has to write over `state`, or undefined. */
+  #wantedNow(request: WakeRequest, state: ScaleState): number | undefined {
+    // once we have raised it, what others make of it from 1 up is theirs; the floor outside the enabled period is not
+    if (this.#raise !== undefined && state.replicas > 0 && request.reason !== "schedule") return undefined;
+    const intent: Intent = { actor: intentActor[request.reason], replicas: Math.max(1, request.wanted) };
+    return arbitrate([intent], { replicas: state.replicas, autoscaled: request.autoscaled ?? false }).replicas;
+  }
+
+  #noteSleep({ asleep }: WakeRequest): void {
+    if (asleep === undefined) return;
+    const before = this.#sleeps.get(asleep.service);
+    if (before !== undefined && before >= asleep.epoch) return;
+    this.#sleeps.set(asleep.service, asleep.epoch);
+    this.#raise = undefined;
+  }
+
+  get #fresh(): boolean {
+    return this.#clock.monotonic() - this.#answeredAtMs < this.#times.trustMs;
+  }
+
+  /** The newest state that needs no call; undefined where none is known, or the order of two is not. */
+  #newest(): ScaleState | undefined {
+    const cached = this.#calls.cached();
+    const known = this.#known;
+    if (cached === undefined || known === undefined) return cached ?? known;
+    return newerState(known, cached);
+  }
+
+  async #read(): Promise<ScaleState> {
+    try {
+      const state = await this.#calls.get();
+      this.#learn(state);
+      return state;
+    } catch (error) {
+      this.#known = undefined;
+      throw this.#failure(error);
+    }
+  }
+
+  #learn(state: ScaleState): void {
+    this.#known = state;
+    this.#answeredAtMs = this.#clock.monotonic();
+  }
+
+  #failure(error: unknown): Error {
+    return scaleErrorOf(error, targetText(this.ref));
+  }
+}
+
+function span(from: ScaleState, to: ScaleState): Omit<WakeResult, "outcome"> {
+  return { from: from.replicas, to: to.replicas, resourceVersion: to.resourceVersion };
+}
