@@ -3,4 +3,4 @@ export * from "./errors.ts";
 export * from "./scale-handler.ts";
 export * from "./scale-target.ts";
 export * from "./scalers/scaler.ts";
-export type { FenceRequest, WakeReason, WakeRequest, WakeResult, ZeroOutcome } from "./target-scale.ts";
+export type { FenceRequest, FenceResult, WakeReason, WakeRequest, WakeResult, ZeroOutcome } from "./target-scale.ts";

@@ -22,6 +22,7 @@ import {
 } from "./scale-target.ts";
 import {
   type FenceRequest,
+  type FenceResult,
   type TargetCalls,
   TargetScale,
   type WakeReason,
@@ -143,9 +144,23 @@ export class ScaleHandler {
    * `replicas` in the same write; never lowers it.
    * @throws ElastiError ELASTI_SCALE_*
    */
-  async fence(request: FenceRequest): Promise<ScaleState> {
+  async fence(request: FenceRequest): Promise<FenceResult> {
     this.#mustBeOpen(request.ref);
     return await this.#scaleOf(request.ref).fence(request);
+  }
+
+  /** The newest state known without a call: of the watch and of our own writes. */
+  latest(ref: TargetRef): ScaleState | undefined {
+    return this.#scaleOf(ref).latest;
+  }
+
+  /**
+   * Reads the scale now; its resourceVersion can be the precondition of a zero.
+   * @throws ElastiError ELASTI_SCALE_*
+   */
+  async read(ref: TargetRef): Promise<ScaleState> {
+    this.#mustBeOpen(ref);
+    return await this.#scaleOf(ref).read();
   }
 
   /**

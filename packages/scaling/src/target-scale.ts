@@ -39,6 +39,11 @@ export interface FenceRequest {
   readonly autoscaled?: boolean;
 }
 
+export interface FenceResult extends ScaleState {
+  /** The target was at zero: a zero had come first, and the fence was the wake. */
+  readonly landed: boolean;
+}
+
 export type ZeroOutcome = "done" | "conflict" | "unknown-outcome";
 
 /** The calls of one target, as the ScaleHandler bounds and measures them. */
@@ -73,7 +78,7 @@ export class TargetScale {
   /** Wakes and fences that were asked for and not answered yet. */
   #waking = 0;
   #wake: { readonly wanted: number; readonly result: Promise<WakeResult> } | undefined;
-  #fence: { readonly key: string; readonly result: Promise<ScaleState>; atMs: number } | undefined;
+  #fence: { readonly key: string; readonly result: Promise<FenceResult>; atMs: number } | undefined;
   /** A zero that waits for its turn; a wake takes it back. */
   #waitingZero: AbortController | undefined;
   #known: ScaleState | undefined;
@@ -100,6 +105,11 @@ export class TargetScale {
     return Math.max(0, this.#raise.atMs + this.#times.rescaleMs - this.#clock.monotonic());
   }
 
+  /** The newest state known without a call: of the watch and of our own writes. */
+  get latest(): ScaleState | undefined {
+    return this.#newest();
+  }
+
   async wake(request: WakeRequest): Promise<WakeResult> {
     const running = this.#wake;
     if (running !== undefined && running.wanted >= request.wanted) {
@@ -114,6 +124,10 @@ export class TargetScale {
     } finally {
       if (this.#wake === entry) this.#wake = undefined;
     }
+  }
+
+  read(): Promise<ScaleState> {
+    return this.#serial(() => this.#read());
   }
 
   zero(resourceVersion: string): Promise<ZeroOutcome> {
@@ -147,7 +161,7 @@ export class TargetScale {
     });
   }
 
-  async fence(request: FenceRequest): Promise<ScaleState> {
+  async fence(request: FenceRequest): Promise<FenceResult> {
     const key = `${request.service ?? ""}@${request.epoch}x${request.replicas}`;
     const last = this.#fence;
     // one epoch needs one fence: what was under way before it is dead already
@@ -208,10 +222,11 @@ export class TargetScale {
     }
   }
 
-  async #fenceNow(request: FenceRequest): Promise<ScaleState> {
+  async #fenceNow(request: FenceRequest): Promise<FenceResult> {
     let retry: string | undefined;
     for (let attempt = 0; attempt < FENCE_ATTEMPTS; attempt += 1) {
       const before = await this.#read();
+      landed ||= before.replicas === 0;
       const { autoscaled = false } = request;
       const floor: Intent = { actor: "hold", replicas: Math.max(1, request.replicas) };
       const replicas = arbitrate([floor], { replicas: before.replicas, autoscaled }).replicas ?? before.replicas;
@@ -223,7 +238,7 @@ export class TargetScale {
         );
         this.#learn(after);
         if (after.replicas > before.replicas) this.#raise = { atMs: this.#clock.monotonic(), state: after };
-        if (after.resourceVersion !== before.resourceVersion) return after;
+        if (after.resourceVersion !== before.resourceVersion) return { ...after, landed };
         // this manager wrote the same before: its apply changed nothing, and so fenced nothing
         retry = before.resourceVersion;
       } catch (error) {
