@@ -224,6 +224,7 @@ export class TargetScale {
 
   async #fenceNow(request: FenceRequest): Promise<FenceResult> {
     let retry: string | undefined;
+    let landed = false;
     for (let attempt = 0; attempt < FENCE_ATTEMPTS; attempt += 1) {
       const before = await this.#read();
       landed ||= before.replicas === 0;
