@@ -1,0 +1,2 @@
+export { type ApiServer, type ApiServerOptions, startApiServer } from "./server.ts";
+export type { Store, StoreEvent } from "./store.ts";
