@@ -1,0 +1,185 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { type Clock, type ElastiError, errorText, type Logger } from "@elasti/core";
+import { operatorErrors } from "../errors.ts";
+
+/** What `reviewToken` of the Kubernetes access package gives. */
+export interface TokenReviewer {
+  /** Asks the API server who a token belongs to. Throws when it cannot be asked. */
+  review(token: string, audiences: readonly string[]): Promise<TokenVerdict>;
+}
+
+export interface TokenVerdict {
+  readonly authenticated: boolean;
+  /** e.g. `system:serviceaccount:elasti:elasti-resolver`. */
+  readonly username?: string | undefined;
+  /** Why not, in the API server's words. */
+  readonly error?: string | undefined;
+}
+
+export type AuthOutcome =
+  | { readonly ok: true; readonly account: string }
+  | { readonly ok: false; readonly error: ElastiError };
+
+/** Says who sent a request. Never throws, never logs a token. */
+export interface Authenticator {
+  /** @param authorization value of the Authorization header */
+  authenticate(authorization: string | undefined): Promise<AuthOutcome>;
+}
+
+/** The audience that resolvers ask their tokens for. */
+export const TOKEN_AUDIENCE = "elasti-operator";
+
+/** The account of the resolvers that are installed beside the operator. */
+export const defaultAccount = (namespace: string): string => `system:serviceaccount:${namespace}:elasti-resolver`;
+
+const digestOf = (token: string): Buffer => createHash("sha256").update(token).digest();
+
+/** The token of `Bearer <token>`, or undefined. */
+function bearerToken(authorization: string | undefined): string | undefined {
+  const match = /^bearer +([^\s]+) *$/i.exec(authorization ?? "");
+  return match?.[1];
+}
+
+const noToken = (): AuthOutcome => ({
+  ok: false,
+  error: operatorErrors.ELASTI_NO_TOKEN("send `Authorization: Bearer <service account token>`"),
+});
+
+const badToken = (why: string): AuthOutcome => ({ ok: false, error: operatorErrors.ELASTI_BAD_TOKEN(why) });
+
+/** Whether an account is one of the allowed ones. */
+class Allowed {
+  readonly #accounts: ReadonlySet<string>;
+
+  constructor(accounts: readonly string[]) {
+    this.#accounts = new Set(accounts);
+  }
+
+  outcome(account: string): AuthOutcome {
+    if (this.#accounts.has(account)) return { ok: true, account };
+    const message = `${account} is not among the allowed accounts (ELASTI_ALLOWED_ACCOUNTS)`;
+    return { ok: false, error: operatorErrors.ELASTI_ACCOUNT_NOT_ALLOWED(message) };
+  }
+}
+
+/** A fixed table of tokens, for clusters that review none (the embedded one). */
+export class StaticAuthenticator implements Authenticator {
+  readonly #entries: readonly { digest: Buffer; account: string }[];
+  readonly #allowed: Allowed;
+
+  /** @param tokens account by token */
+  constructor(tokens: Readonly<Record<string, string>>, allowedAccounts: readonly string[]) {
+    this.#entries = Object.entries(tokens).map(([token, account]) => ({ digest: digestOf(token), account }));
+    this.#allowed = new Allowed(allowedAccounts);
+  }
+
+  authenticate(authorization: string | undefined): Promise<AuthOutcome> {
+    const token = bearerToken(authorization);
+    if (token === undefined) return Promise.resolve(noToken());
+    const digest = digestOf(token);
+    let account: string | undefined;
+    // all entries are compared whatever the first ones say, so that time tells nothing
+    for (const entry of this.#entries) if (timingSafeEqual(entry.digest, digest)) account = entry.account;
+    return Promise.resolve(account === undefined ? badToken("the token is unknown") : this.#allowed.outcome(account));
+  }
+}
+
+interface Remembered {
+  readonly outcome: Promise<AuthOutcome>;
+  /** Clock.monotonic() after which it is asked again; infinite while the review is under way. */
+  until: number;
+}
+
+/** Reviews tokens with the API server. Answers are kept by the hash of the token, and a token under review is asked once. */
+export class TokenReviewAuthenticator implements Authenticator {
+  readonly #reviewer: TokenReviewer;
+  readonly #allowed: Allowed;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #positiveMs: number;
+  readonly #negativeMs: number;
+  readonly #maxEntries: number;
+  readonly #maxPending: number;
+  /** By hash of the token; the least recently used comes first. */
+  readonly #cache = new Map<string, Remembered>();
+  #pending = 0;
+
+  constructor(
+    deps: { reviewer: TokenReviewer; clock: Clock; logger: Logger },
+    options: {
+      allowedAccounts: readonly string[];
+      positiveMs?: number;
+      negativeMs?: number;
+      maxEntries?: number;
+      /** Reviews under way at once; a flood of made-up tokens costs the API server no more. */
+      maxPending?: number;
+    },
+  ) {
+    this.#reviewer = deps.reviewer;
+    this.#clock = deps.clock;
+    this.#logger = deps.logger;
+    this.#allowed = new Allowed(options.allowedAccounts);
+    this.#positiveMs = options.positiveMs ?? 60_000;
+    this.#negativeMs = options.negativeMs ?? 5_000;
+    this.#maxEntries = options.maxEntries ?? 1_024;
+    this.#maxPending = options.maxPending ?? 32;
+  }
+
+  authenticate(authorization: string | undefined): Promise<AuthOutcome> {
+    const token = bearerToken(authorization);
+    if (token === undefined) return Promise.resolve(noToken());
+    const hash = digestOf(token).toString("base64");
+    const known = this.#cache.get(hash);
+    if (known !== undefined && this.#clock.monotonic() < known.until) {
+      this.#cache.delete(hash);
+      this.#cache.set(hash, known);
+      return known.outcome;
+    }
+    this.#cache.delete(hash);
+    if (this.#pending >= this.#maxPending) {
+      const error = operatorErrors.ELASTI_TOKEN_REVIEW_UNAVAILABLE("too many tokens are under review");
+      return Promise.resolve({ ok: false, error });
+    }
+    const entry: Remembered = { outcome: this.#review(token), until: Number.POSITIVE_INFINITY };
+    this.#cache.set(hash, entry);
+    this.#trim();
+    void entry.outcome.then((outcome) => this.#settle(hash, entry, outcome));
+    return entry.outcome;
+  }
+
+  async #review(token: string): Promise<AuthOutcome> {
+    this.#pending += 1;
+    try {
+      const verdict = await this.#reviewer.review(token, [TOKEN_AUDIENCE]);
+      if (!verdict.authenticated || verdict.username === undefined) {
+        return badToken(`the API server does not accept it for audience ${TOKEN_AUDIENCE}`);
+      }
+      return this.#allowed.outcome(verdict.username);
+    } catch (error) {
+      this.#logger.warn({ reason: "token-review-unavailable", error: errorText(error) }, "token could not be reviewed");
+      const failure = operatorErrors.ELASTI_TOKEN_REVIEW_UNAVAILABLE(
+        "the API server could not be asked about the token",
+        { cause: error },
+      );
+      return { ok: false, error: failure };
+    } finally {
+      this.#pending -= 1;
+    }
+  }
+
+  #settle(hash: string, entry: Remembered, outcome: AuthOutcome): void {
+    if (!outcome.ok && outcome.error.retryable) {
+      // no answer is not an answer: the next request asks again
+      if (this.#cache.get(hash) === entry) this.#cache.delete(hash);
+      return;
+    }
+    entry.until = this.#clock.monotonic() + (outcome.ok ? this.#positiveMs : this.#negativeMs);
+  }
+
+  #trim(): void {
+    for (const hash of this.#cache.keys()) {
+      if (this.#cache.size <= this.#maxEntries) return;
+      this.#cache.delete(hash);
+    }
+  }
+}

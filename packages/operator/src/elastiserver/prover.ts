@@ -1,0 +1,259 @@
+import { randomUUID } from "node:crypto";
+import { keyOf } from "@elasti/api";
+import type { Clock, Timer } from "@elasti/core";
+import PQueue from "p-queue";
+import {
+  type Dial,
+  defaultMatchOptions,
+  dialCount,
+  drawDurations,
+  type Evidence,
+  judge,
+  type SilentPeer,
+  scaleOfRound,
+} from "./proof.ts";
+import type { DialledLine, SessionDirectory, SilentLine } from "./session-directory.ts";
+
+export interface ProveRequest {
+  readonly namespace: string;
+  readonly service: string;
+  /** Address of the Service, and one of its ports. */
+  readonly address: string;
+  readonly port: number;
+  /** Pod names of the resolvers from whose nodes the way must be proven. */
+  readonly resolvers: readonly string[];
+  /** For all rounds together, from the moment the first begins. */
+  readonly timeoutMs: number;
+}
+
+export type ProveOutcome =
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      readonly reason: "no-resolvers" | "no-session" | "session-lost" | "dial-failed" | "not-seen" | "closed";
+      /** For people: which resolver, and what was seen. */
+      readonly detail: string;
+    };
+
+/** After the last answer of a round, how long accepted connections may still be reported before it counts as failed. */
+const lateReportsMs = 1_500;
+/** Beyond the durations themselves, how long the dialling of one round may take. */
+const diallingSlackMs = 2_000;
+const pauseMs = 250;
+/** Accepted connections kept per proof; the oldest go first. */
+const maxAccepted = 2_000;
+
+interface Round {
+  /** Proof id of each resolver that dials in this round. */
+  readonly proofs: ReadonlyMap<string, string>;
+  readonly dials: Map<string, readonly Dial[]>;
+  readonly accepted: SilentPeer[];
+  readonly scale: number;
+  /** Called at every line that concerns the round. */
+  moved: () => void;
+  lateTimer: Timer | undefined;
+}
+
+interface Proof {
+  readonly key: string;
+  readonly sessions: ReadonlyMap<string, number>;
+  round: Round | undefined;
+  readonly abort: AbortController;
+  /** What went wrong last, by resolver. */
+  readonly failures: Map<string, { reason: "dial-failed" | "not-seen"; detail: string }>;
+}
+
+type Failure = Extract<ProveOutcome, { ok: false }>;
+
+/**
+ * Proves that new connections to a Service end at resolvers, by rounds of connections that carry no byte. A round that
+ * fails is followed by another until the time is up: nodes learn of a change at their own pace.
+ */
+export class Prover {
+  readonly #directory: SessionDirectory;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #queue: PQueue;
+  readonly #proofs = new Set<Proof>();
+  #closed = false;
+
+  /** @param concurrency proofs at once; more wait in a queue, outside their timeout */
+  constructor(deps: { directory: SessionDirectory; clock: Clock; random: () => number }, concurrency = 32) {
+    this.#directory = deps.directory;
+    this.#clock = deps.clock;
+    this.#random = deps.random;
+    this.#queue = new PQueue({ concurrency });
+  }
+
+  prove(request: ProveRequest): Promise<ProveOutcome> {
+    return this.#queue.add(() => this.#prove(request));
+  }
+
+  async #prove(request: ProveRequest): Promise<ProveOutcome> {
+    const resolvers = [...new Set(request.resolvers)];
+    if (this.#closed) return { ok: false, reason: "closed", detail: "the operator is stopping" };
+    if (resolvers.length === 0) return { ok: false, reason: "no-resolvers", detail: "no resolver can dial" };
+    const sessions = new Map<string, number>();
+    for (const id of resolvers) {
+      const serial = this.#directory.find(id)?.serial;
+      if (serial === undefined) return { ok: false, reason: "no-session", detail: `${id} has no session here` };
+      sessions.set(id, serial);
+    }
+    const key = keyOf(request.namespace, request.service);
+    const proof: Proof = { key, sessions, round: undefined, abort: new AbortController(), failures: new Map() };
+    const timer = this.#clock.after(request.timeoutMs, () => proof.abort.abort(timeUp(proof)));
+    this.#proofs.add(proof);
+    try {
+      let open = resolvers;
+      for (let count = 0, scale = 1; open.length > 0; count++) {
+        if (count > 0) await this.#clock.sleep(pauseMs, proof.abort.signal);
+        const { still, missing } = await this.#round(request, proof, open, scale);
+        if (missing) scale = scaleOfRound(count + 1);
+        open = still;
+      }
+      return { ok: true };
+    } catch (error) {
+      if (proof.abort.signal.aborted && error === proof.abort.signal.reason) return error as Failure;
+      throw error;
+    } finally {
+      timer.cancel();
+      this.#proofs.delete(proof);
+    }
+  }
+
+  /** @returns the resolvers that are not proven, and whether a dial of theirs was missed (jitter may be why) */
+  async #round(
+    request: ProveRequest,
+    proof: Proof,
+    resolvers: readonly string[],
+    scale: number,
+  ): Promise<{ still: string[]; missing: boolean }> {
+    const { namespace, service, address, port } = request;
+    const over = Promise.withResolvers<void>();
+    const round: Round = {
+      proofs: new Map(resolvers.map((id) => [id, randomUUID()])),
+      dials: new Map(),
+      accepted: [],
+      scale,
+      moved: () => {},
+      lateTimer: undefined,
+    };
+    const { signal } = proof.abort;
+    signal.throwIfAborted();
+    const onAbort = () => over.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    let longest = 0;
+    proof.round = round;
+    round.moved = () => {
+      if (round.dials.size < resolvers.length) return;
+      round.lateTimer ??= this.#clock.after(lateReportsMs, over.resolve);
+      const failed = [...round.dials.values()].some((dials) => dials.length === 0);
+      if (failed || unproven(round) === 0) over.resolve();
+    };
+    for (const [id, name] of round.proofs) {
+      const openMs = drawDurations(this.#random, scale);
+      longest = Math.max(
+        longest,
+        openMs.reduce((sum, ms) => sum + ms, 0),
+      );
+      const line = { type: "prove", namespace, service, proof: name, address, port, openMs } as const;
+      if (this.#directory.find(id)?.send(line) !== true) this.gone(id, proof.sessions.get(id)!);
+    }
+    const dialTimer = this.#clock.after(longest + diallingSlackMs, () => {
+      for (const id of resolvers) {
+        if (!round.dials.has(id)) noteFailure(proof, id, "dial-failed", "it did not answer in time");
+      }
+      over.resolve();
+    });
+    try {
+      await over.promise;
+    } finally {
+      dialTimer.cancel();
+      round.lateTimer?.cancel();
+      signal.removeEventListener("abort", onAbort);
+      proof.round = undefined;
+    }
+    return conclude(proof, round, resolvers);
+  }
+
+  dialled(resolver: string, line: DialledLine): void {
+    for (const proof of this.#proofs) {
+      const { round } = proof;
+      if (round === undefined || round.proofs.get(resolver) !== line.proof || round.dials.has(resolver)) continue;
+      round.dials.set(resolver, line.dials);
+      if (line.error !== undefined) {
+        noteFailure(proof, resolver, "dial-failed", line.error);
+        // what was dialled before the error proves nothing about the rest
+        round.dials.set(resolver, []);
+      } else if (line.dials.length < dialCount) {
+        noteFailure(proof, resolver, "dial-failed", "it opened fewer connections than it was asked to");
+        round.dials.set(resolver, []);
+      }
+      round.moved();
+    }
+  }
+
+  silent(resolver: string, line: SilentLine): void {
+    const key = keyOf(line.namespace, line.service);
+    for (const { key: proven, round } of this.#proofs) {
+      if (proven !== key || round === undefined) continue;
+      for (const peer of line.peers) round.accepted.push({ ...peer, acceptedBy: resolver });
+      if (round.accepted.length > maxAccepted) round.accepted.splice(0, round.accepted.length - maxAccepted);
+      round.moved();
+    }
+  }
+
+  gone(resolver: string, serial: number): void {
+    for (const proof of this.#proofs) {
+      if (proof.sessions.get(resolver) !== serial) continue;
+      const failure: Failure = { ok: false, reason: "session-lost", detail: `the session of ${resolver} broke` };
+      proof.abort.abort(failure);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    const failure: Failure = { ok: false, reason: "closed", detail: "the operator is stopping" };
+    for (const proof of this.#proofs) proof.abort.abort(failure);
+  }
+}
+
+function noteFailure(proof: Proof, id: string, reason: "dial-failed" | "not-seen", what: string): void {
+  proof.failures.set(id, { reason, detail: `${id}: ${what.slice(0, 200)}` });
+}
+
+function timeUp(proof: Proof): Failure {
+  const [first] = proof.failures.values();
+  const detail = [...proof.failures.values()].map((failure) => failure.detail).join("; ");
+  return { ok: false, reason: first?.reason ?? "not-seen", detail: detail === "" ? "no round came to an end" : detail };
+}
+
+const matchOptionsOf = (round: Round) => ({
+  ...defaultMatchOptions,
+  toleranceMs: defaultMatchOptions.toleranceMs * round.scale,
+});
+
+const proven = (evidence: Evidence | undefined): boolean => evidence === "exact" || evidence === "durations";
+
+/** How many resolvers' dials are not all accounted for yet. */
+function unproven(round: Round): number {
+  const evidence = judge(round.dials, round.accepted, matchOptionsOf(round));
+  return [...evidence.values()].filter((value) => !proven(value)).length;
+}
+
+function conclude(proof: Proof, round: Round, resolvers: readonly string[]): { still: string[]; missing: boolean } {
+  const evidence = judge(round.dials, round.accepted, matchOptionsOf(round));
+  if (resolvers.every((id) => proven(evidence.get(id)))) return { still: [], missing: false };
+  let missing = false;
+  for (const id of resolvers) {
+    const count = round.dials.get(id)?.length ?? 0;
+    if (proven(evidence.get(id))) proof.failures.delete(id);
+    else if (count > 0) {
+      missing ||= evidence.get(id) === "missing";
+      const seen = evidence.get(id) === "missing" ? "not all" : "too few that can be told from strangers";
+      noteFailure(proof, id, "not-seen", `of its ${count} connections ${seen} arrived at a resolver`);
+    }
+  }
+  // who is known by durations only dials again, too: its evidence may be what another one misses
+  return { still: resolvers.filter((id) => evidence.get(id) !== "exact"), missing };
+}
