@@ -1,0 +1,145 @@
+import { type Condition, type ElastiServiceStatus, keyOf, type Route } from "@elasti/api";
+import type { Clock } from "@elasti/core";
+import type { EndpointSlice, Service } from "@elasti/kube";
+import type { WakeReason } from "@elasti/scaling";
+import type { SessionHub } from "../elastiserver/session-hub.ts";
+import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
+import type { TargetState, TargetView, Verdicts } from "../lifecycle/contracts.ts";
+import { maySleep, type SleepAnswer } from "../lifecycle/may-sleep.ts";
+import type { Memories } from "../lifecycle/memory.ts";
+import { type Facts, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
+import { cooldownMsOf } from "../sleep-loop.ts";
+
+export type { Condition, ElastiServiceStatus, Facts, Route };
+
+export interface EnabledPeriod {
+  /** Whether sleeping is allowed at a moment; false for a period that cannot be read. */
+  inside(es: StoredElastiService, atMs: number): boolean;
+}
+
+export interface FactsOptions {
+  view: ClusterView;
+  targets: TargetView;
+  hub: SessionHub;
+  verdicts: Verdicts;
+  memories: Memories;
+  clock: Clock;
+  period: EnabledPeriod;
+  /** A verdict older than this says nothing about now, in ms. */
+  verdictMaxAgeMs: number;
+  /** Names of every resolver that may carry a request. */
+  requiredResolvers: () => readonly string[];
+}
+
+/** Gathers what is known of a service: of the cluster, of the resolvers, of its triggers. */
+export class FactsGatherer {
+  readonly #options: FactsOptions;
+
+  constructor(options: FactsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether this ElastiService alone would let its target sleep. */
+  maySleepAlone(es: StoredElastiService): SleepAnswer {
+    const { hub, verdicts, memories, clock, period, verdictMaxAgeMs, requiredResolvers } = this.#options;
+    const namespace = es.metadata.namespace ?? "";
+    const key = keyOf(namespace, es.metadata.name);
+    const now = clock.now();
+    const traffic = hub.traffic(namespace, es.spec.service);
+    const memory = memories.of(key);
+    const { autoscaler } = es.spec;
+    return maySleep({
+      nowMs: now,
+      cooldownMs: cooldownMsOf(es),
+      lastActiveMs: lastActiveMs(es, memory.lastActiveMs, traffic.lastRequestAtMs),
+      verdict: verdicts.latest(key),
+      verdictMaxAgeMs,
+      insidePeriod: period.inside(es, now),
+      inFlight: traffic.inFlight,
+      held: traffic.held,
+      silentResolvers: requiredResolvers().filter((id) => !traffic.reporters.includes(id)),
+      notBeforeMs: memory.notBeforeMs,
+      autoscaler: autoscaler === undefined ? undefined : `${autoscaler.type} ${autoscaler.name}`,
+    });
+  }
+
+  /** The other live ElastiServices with the same target. */
+  peersOf(es: StoredElastiService): StoredElastiService[] {
+    const { name, kind } = es.spec.scaleTargetRef;
+    return this.#options.view
+      .elastiServicesOfTarget(es.metadata.namespace ?? "", name)
+      .filter((other) => other.metadata.name !== es.metadata.name && sameKind(other.spec.scaleTargetRef.kind, kind));
+  }
+
+  gather(
+    es: StoredElastiService,
+    about: {
+      service: Service | undefined;
+      refused: string | undefined;
+      desiredSlices: readonly EndpointSlice[];
+      slicesMatch: (ours: readonly EndpointSlice[]) => boolean;
+      namespaceGoing: boolean;
+    },
+  ): { facts: Facts; target: TargetState; answer: SleepAnswer; wakeReason: WakeReason } {
+    const { view, targets, hub, verdicts, memories, clock, period } = this.#options;
+    const namespace = es.metadata.namespace ?? "";
+    const key = keyOf(namespace, es.metadata.name);
+    const memory = memories.of(key);
+    const publicSlices = view.slicesOf(namespace, es.spec.service);
+    const target = targets.of(es);
+    const { held } = hub.traffic(namespace, es.spec.service);
+    const peers = this.peersOf(es);
+    const answer = [es, ...peers].map((one) => this.maySleepAlone(one)).find((one) => !one.may) ?? {
+      may: true as const,
+    };
+    const triggered = es.status?.phase === "Asleep" && verdicts.latest(key)?.kind === "Active";
+    const scheduled = !period.inside(es, clock.now());
+    const ours = ourSlices(
+      publicSlices,
+      about.desiredSlices.map(({ metadata }) => metadata.name),
+    );
+    const facts: Facts = {
+      es,
+      nowMs: clock.now(),
+      service: about.service,
+      refused: about.refused,
+      publicSlices,
+      privateSlices: view.slicesOf(namespace, privateNameOf(es)),
+      desiredSlices: about.desiredSlices,
+      slicesMatch: about.slicesMatch(ours),
+      target,
+      namespaceGoing: about.namespaceGoing,
+      parkReverted: memory.parkReverted,
+      answeredEpoch: hub.answeredEpoch(namespace, es.spec.service),
+      maySleep: answer.may,
+      wantsAwake: held > 0 || triggered || scheduled,
+      peersSealed: peers.every(({ status }) => status?.phase === "Sealed"),
+      fence: memory.fence?.epoch === (es.status?.epoch ?? 0) ? memory.fence.outcome : "none",
+      run: memory.run,
+    };
+    return {
+      facts,
+      target,
+      answer,
+      wakeReason: held > 0 ? "request" : triggered ? "trigger" : scheduled ? "schedule" : "manual",
+    };
+  }
+}
+
+/** The last activity known of a service, from status, from this process and from the resolvers; at the least its creation. */
+function lastActiveMs(
+  { metadata, status }: StoredElastiService,
+  remembered: number,
+  requested: number | undefined,
+): number {
+  const times = [metadata.creationTimestamp, status?.lastActiveTime, status?.lastScaledUpTime].map((time) =>
+    time === undefined ? 0 : Date.parse(time),
+  );
+  return Math.max(remembered, requested ?? 0, ...times);
+}
+
+/** `Deployment` and `deployments` name one kind. */
+function sameKind(a: string, b: string): boolean {
+  const plain = (kind: string) => kind.toLowerCase().replace(/s$/, "");
+  return plain(a) === plain(b);
+}

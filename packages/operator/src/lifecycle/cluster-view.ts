@@ -1,0 +1,103 @@
+import { type ElastiService, SERVICE_NAME_LABEL } from "@elasti/api";
+import type { Clock, Logger, Metrics } from "@elasti/core";
+import {
+  type EndpointSlice,
+  type KubeClient,
+  type KubeObject,
+  keyOf,
+  Reflector,
+  resources,
+  type Service,
+  type Store,
+} from "@elasti/kube";
+import { OwnWrites } from "./own-writes.ts";
+
+export type StoredElastiService = ElastiService & KubeObject;
+
+/** What the operator sees of the cluster: ElastiServices, Services and EndpointSlices, with its own writes laid over them. */
+export class ClusterView {
+  readonly elastiServices: OwnWrites<StoredElastiService>;
+  readonly services: OwnWrites<Service>;
+  readonly slices: OwnWrites<EndpointSlice>;
+  readonly #reflectors: {
+    elastiServices: Reflector<StoredElastiService>;
+    services: Reflector<Service>;
+    slices: Reflector<EndpointSlice>;
+  };
+
+  /** @param namespace the only one to be watched; all when left out */
+  constructor(options: {
+    client: KubeClient;
+    logger: Logger;
+    clock: Clock;
+    metrics?: Metrics;
+    namespace?: string | undefined;
+  }) {
+    const { client, logger, clock, metrics, namespace } = options;
+    const common = { client, logger, clock, namespace, ...(metrics === undefined ? {} : { metrics }) };
+    this.#reflectors = {
+      elastiServices: new Reflector<StoredElastiService>({
+        ...common,
+        resource: resources.elastiServices,
+        indexers: {
+          service: (es) => [keyOf(es.metadata.namespace, es.spec.service)],
+          target: (es) => [keyOf(es.metadata.namespace, es.spec.scaleTargetRef.name)],
+        },
+      }),
+      services: new Reflector<Service>({ ...common, resource: resources.services }),
+      slices: new Reflector<EndpointSlice>({
+        ...common,
+        resource: resources.endpointSlices,
+        indexers: {
+          service: ({ metadata: { namespace: own, labels } }) =>
+            labels?.[SERVICE_NAME_LABEL] === undefined ? [] : [keyOf(own, labels[SERVICE_NAME_LABEL])],
+        },
+      }),
+    };
+    this.elastiServices = new OwnWrites(this.#reflectors.elastiServices.store);
+    this.services = new OwnWrites(this.#reflectors.services.store);
+    this.slices = new OwnWrites(this.#reflectors.slices.store);
+  }
+
+  get stores(): { elastiServices: Store<StoredElastiService>; services: Store<Service>; slices: Store<EndpointSlice> } {
+    const { elastiServices, services, slices } = this.#reflectors;
+    return { elastiServices: elastiServices.store, services: services.store, slices: slices.store };
+  }
+
+  /** The ElastiServices that name a public Service. */
+  elastiServicesOf(namespace: string, service: string): StoredElastiService[] {
+    return this.stores.elastiServices
+      .byIndex("service", keyOf(namespace, service))
+      .map((es) => this.elastiServices.get(namespace, es.metadata.name) ?? es);
+  }
+
+  /** The ElastiServices whose target has a name, of whatever kind. */
+  elastiServicesOfTarget(namespace: string, name: string): StoredElastiService[] {
+    return this.stores.elastiServices
+      .byIndex("target", keyOf(namespace, name))
+      .map((es) => this.elastiServices.get(namespace, es.metadata.name) ?? es);
+  }
+
+  /** The slices of a Service, whoever made them. */
+  slicesOf(namespace: string, service: string): EndpointSlice[] {
+    return this.stores.slices
+      .byIndex("service", keyOf(namespace, service))
+      .flatMap((slice) => this.slices.get(namespace, slice.metadata.name) ?? []);
+  }
+
+  /** `undefined` when every list is in, else why not. */
+  unsynced(): string | undefined {
+    for (const [name, reflector] of Object.entries(this.#reflectors))
+      if (!reflector.synced) return `${name} not listed yet`;
+    return undefined;
+  }
+
+  async start(): Promise<void> {
+    await Promise.all(Object.values(this.#reflectors).map((reflector) => reflector.start()));
+  }
+
+  async close(): Promise<void> {
+    for (const own of [this.elastiServices, this.services, this.slices]) own.close();
+    await Promise.all(Object.values(this.#reflectors).map((reflector) => reflector.close()));
+  }
+}

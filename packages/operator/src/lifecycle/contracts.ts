@@ -1,0 +1,46 @@
+import type { ElastiService } from "@elasti/api";
+import type { PodTemplate } from "@elasti/kube";
+import type { TargetRef, Verdict } from "@elasti/scaling";
+
+/** The target of an ElastiService as last known. */
+export type TargetState =
+  | {
+      readonly kind: "found";
+      readonly ref: TargetRef;
+      /** Replicas asked for: the newer of what the watch and our own writes said. */
+      readonly replicas: number;
+      /** Replicas that exist (status.replicas). */
+      readonly statusReplicas: number;
+      /** Pod template, for the kinds that have it at spec.template. */
+      readonly template: PodTemplate | undefined;
+      readonly deleting: boolean;
+    }
+  | { readonly kind: "missing" | "unsupported"; readonly reason: string; readonly message: string };
+
+export interface TargetView {
+  of(es: ElastiService): TargetState;
+}
+
+/** What the triggers of an ElastiService say. */
+export interface Verdicts {
+  /** The last round's; undefined before the first. */
+  latest(key: string): Verdict | undefined;
+  /** Asks anew, with samples not older than `notBeforeMs` (wall clock). */
+  look(key: string, notBeforeMs: number, signal: AbortSignal): Promise<Verdict>;
+}
+
+/** Reasons of Events; the first two are KubeElasti's. */
+export type EventReason =
+  | "SuccessToScale"
+  | "FailedToScale"
+  | "SleepBegan"
+  | "SleepUndone"
+  | "Asleep"
+  | "Woken"
+  | "Restored"
+  | "RoutingUnsupported"
+  | "SelectorReverted";
+
+export interface Events {
+  record(about: ElastiService, type: "Normal" | "Warning", reason: EventReason, message: string): void;
+}

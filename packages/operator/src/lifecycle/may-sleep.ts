@@ -1,0 +1,53 @@
+import type { Verdict } from "@elasti/scaling";
+
+/** What decides whether a target may sleep now. Times in ms of wall clock. */
+export interface SleepQuestion {
+  readonly nowMs: number;
+  readonly cooldownMs: number;
+  /** Last activity known: an Active verdict, a wake, a request. */
+  readonly lastActiveMs: number;
+  readonly verdict: Verdict | undefined;
+  /** A verdict older than this says nothing about now. */
+  readonly verdictMaxAgeMs: number;
+  /** Sleeping is allowed at this hour. */
+  readonly insidePeriod: boolean;
+  readonly inFlight: number;
+  readonly held: number;
+  /** Resolvers that may carry requests and do not report. */
+  readonly silentResolvers: readonly string[];
+  /** After a sleep that could not be completed, not before this time. */
+  readonly notBeforeMs: number;
+  /** An autoscaler that would fight back. */
+  readonly autoscaler: string | undefined;
+}
+
+export type SleepAnswer =
+  | { readonly may: true }
+  /** `inMs`: when time alone may change the answer. */
+  | { readonly may: false; readonly reason: string; readonly message: string; readonly inMs?: number };
+
+const no = (reason: string, message: string, inMs?: number): SleepAnswer =>
+  inMs === undefined ? { may: false, reason, message } : { may: false, reason, message, inMs };
+
+/** Whether one ElastiService alone would let its target sleep. Anything not known for certain is a no. */
+export function maySleep(q: SleepQuestion): SleepAnswer {
+  if (q.autoscaler !== undefined) {
+    return no(
+      "AutoscalerUnsupported",
+      `${q.autoscaler} has the target, and would scale it up again; this version leaves it alone`,
+    );
+  }
+  if (q.verdict === undefined) return no("NotAskedYet", "the triggers have not been asked yet");
+  if (q.verdict.kind !== "Idle") return no(q.verdict.reason, q.verdict.message);
+  if (q.nowMs - q.verdict.sampledAtMs > q.verdictMaxAgeMs)
+    return no("VerdictTooOld", "the last answer of the triggers is too old");
+  if (!q.insidePeriod) return no("OutsideEnabledPeriod", "outside enabledPeriod the target stays up");
+  if (q.inFlight > 0) return no("InFlight", `${q.inFlight} requests are in flight`);
+  if (q.held > 0) return no("Held", `${q.held} requests are held`);
+  if (q.silentResolvers.length > 0) return no("ResolverSilent", `no report from ${q.silentResolvers.join(", ")}`);
+  const cooldownLeft = q.lastActiveMs + q.cooldownMs - q.nowMs;
+  if (cooldownLeft > 0) return no("Cooldown", "within cooldownPeriod of the last activity", cooldownLeft);
+  if (q.nowMs < q.notBeforeMs)
+    return no("SleepFailed", "the last attempt to sleep did not succeed", q.notBeforeMs - q.nowMs);
+  return { may: true };
+}

@@ -1,0 +1,64 @@
+import type { Memory } from "./performer.ts";
+
+/** What a leader remembers of one service. */
+export interface ServiceMemory extends Memory {
+  /** Last activity that this process learned of, wall clock in ms. */
+  lastActiveMs: number;
+  /** Sleeps in a row that were undone for another reason than activity. */
+  failures: number;
+  /** Not before this time is another sleep begun. */
+  notBeforeMs: number;
+  /** Why routing by the resolvers could not be proven. */
+  routingProblem: { reason: string; message: string } | undefined;
+}
+
+/** The memories of all services; emptied when leadership ends. */
+export class Memories {
+  readonly #byKey = new Map<string, ServiceMemory>();
+
+  of(key: string): ServiceMemory {
+    let memory = this.#byKey.get(key);
+    if (memory === undefined) {
+      memory = {
+        run: undefined,
+        fence: undefined,
+        parkReverted: false,
+        lastActiveMs: 0,
+        failures: 0,
+        notBeforeMs: 0,
+        routingProblem: undefined,
+      };
+      this.#byKey.set(key, memory);
+    }
+    return memory;
+  }
+
+  forget(key: string): void {
+    this.#byKey.get(key)?.run?.end();
+    this.#byKey.delete(key);
+  }
+
+  clear(): void {
+    for (const key of [...this.#byKey.keys()]) this.forget(key);
+  }
+}
+
+const firstPauseMs = 30_000;
+const longestPauseMs = 600_000;
+
+/** Takes note of a sleep that was undone; other reasons than activity make the next one wait longer and longer. */
+export function noteUndone(memory: ServiceMemory, nowMs: number, byActivity: boolean): void {
+  if (byActivity) {
+    memory.lastActiveMs = Math.max(memory.lastActiveMs, nowMs);
+    return;
+  }
+  memory.notBeforeMs = nowMs + Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(memory.failures, 10));
+  memory.failures += 1;
+}
+
+/** A sleep succeeded. */
+export function noteAsleep(memory: ServiceMemory): void {
+  memory.failures = 0;
+  memory.notBeforeMs = 0;
+  memory.routingProblem = undefined;
+}

@@ -1,0 +1,299 @@
+import { keyOf } from "@elasti/api";
+import { type Clock, errorText, type Logger } from "@elasti/core";
+import type { EndpointSlice, Service } from "@elasti/kube";
+import type { ScaleHandler, WakeReason } from "@elasti/scaling";
+import type { SessionHub } from "../elastiserver/session-hub.ts";
+import { wantedReplicas } from "../waker.ts";
+import type { StoredElastiService } from "./cluster-view.ts";
+import type { Events, TargetState, Verdicts } from "./contracts.ts";
+import type { Observation, Step } from "./phases.ts";
+import type { Routing } from "./routing.ts";
+import { Run } from "./sleep-run.ts";
+import type { StatusChange, StatusWriter } from "./status-writer.ts";
+
+/** What a step is performed on. */
+export interface Subject {
+  /** `namespace/name` of the ElastiService. */
+  readonly key: string;
+  readonly es: StoredElastiService;
+  readonly service: Service | undefined;
+  readonly ourSlices: readonly EndpointSlice[];
+  readonly desiredSlices: readonly EndpointSlice[];
+  readonly target: TargetState;
+  /** Names of the resolvers that the slice lists. */
+  readonly listed: readonly string[];
+  /** Names of every resolver that may carry a request: they all must hold. */
+  readonly required: readonly string[];
+  readonly wakeReason: WakeReason;
+}
+
+/** What this leader remembers of one service between steps. */
+export interface Memory {
+  run: Run | undefined;
+  /** What the fence of phase Sealed with `epoch` found. */
+  fence: { epoch: number; outcome: Observation["fence"] } | undefined;
+  parkReverted: boolean;
+}
+
+export interface PerformerOptions {
+  routing: Routing;
+  status: StatusWriter;
+  scale: ScaleHandler;
+  hub: SessionHub;
+  verdicts: Verdicts;
+  events: Events;
+  clock: Clock;
+  logger: Logger;
+  /** Least grace, two scrape intervals, in ms. */
+  minGraceMs: number;
+  proofTimeoutMs: number;
+  sealTimeoutMs: number;
+  /** Resource version to sleep from, of the target; shared by ElastiServices that share it. */
+  readTarget: (subject: Subject) => Promise<string | undefined>;
+  /** Removes all that is ours, and the finalizer. */
+  release: (subject: Subject) => Promise<void>;
+  /** Something that a step waits for has come. */
+  enqueue: (key: string) => void;
+}
+
+/** Performs one step of the protocol. What takes long (proof, grace, second look, seal) goes on by itself and enqueues. */
+export class Performer {
+  readonly #options: PerformerOptions;
+
+  constructor(options: PerformerOptions) {
+    this.#options = options;
+  }
+
+  /** @throws ELASTI_KUBE_CONFLICT when what was observed is no longer so */
+  async perform(step: Exclude<Step, { do: "wait" }>, subject: Subject, memory: Memory): Promise<void> {
+    const { routing, scale } = this.#options;
+    const { es, service, target } = subject;
+    const epoch = es.status?.epoch ?? 0;
+    switch (step.do) {
+      case "write-slice":
+        return await routing.writeSlices(subject.ourSlices, subject.desiredSlices);
+      case "delete-slice":
+        return await routing.deleteSlices(subject.ourSlices);
+      case "park":
+        await routing.setPark(service!, true, epoch);
+        if (memory.run !== undefined) memory.run.parkWritten = true;
+        return;
+      case "unpark":
+        return await routing.setPark(service!, false, epoch);
+      case "fence-service":
+        return await routing.fence(service!, epoch);
+      case "start-proof":
+        return this.#prove(subject, memory.run!);
+      case "start-grace":
+        return this.#grace(subject, memory.run!);
+      case "look-again":
+        return this.#look(subject, memory.run!);
+      case "read-target":
+        memory.run!.targetVersion = await this.#options.readTarget(subject);
+        return;
+      case "start-seal":
+        return this.#seal(subject, memory.run!);
+      case "zero": {
+        const run = memory.run!;
+        if (target.kind !== "found" || run.targetVersion === undefined) return;
+        run.zeroTries += 1;
+        run.zero = await scale.zero({ ref: target.ref, resourceVersion: run.targetVersion });
+        return;
+      }
+      case "fence-target": {
+        if (target.kind !== "found") return;
+        const { landed } = await scale.fence({
+          ref: target.ref,
+          service: keyOf(es.metadata.namespace ?? "", es.metadata.name),
+          epoch,
+          replicas: wantedReplicas(es),
+        });
+        memory.fence = { epoch, outcome: landed ? "landed" : "kept" };
+        return;
+      }
+      case "scale-up":
+        return await this.#scaleUp(subject, step.why);
+      case "mark-pods-gone":
+        await this.#options.status.write(es, { podsGone: true });
+        return;
+      case "set-phase":
+        return await this.#setPhase(step, subject, memory);
+      case "release":
+        return await this.#options.release(subject);
+    }
+  }
+
+  async #setPhase(step: Extract<Step, { do: "set-phase" }>, subject: Subject, memory: Memory): Promise<void> {
+    const { es, target } = subject;
+    const { status, hub, clock, logger, events } = this.#options;
+    const namespace = es.metadata.namespace ?? "";
+    const { phase, why } = step;
+    const from = es.status?.phase;
+    // counted from before the write: a request in between is one since the run began
+    const mark = phase === "Draining" ? hub.mark(namespace, es.spec.service) : undefined;
+    const now = new Date(clock.now()).toISOString();
+    const more: StatusChange = {};
+    if (phase === "Waking") {
+      more.lastScaledUpTime = now;
+      more.lastActiveTime = now;
+      more.lastWake = {
+        time: now,
+        reason: from === "Asleep" && why === "target was scaled up" ? "manual" : subject.wakeReason,
+        fromReplicas: 0,
+        toReplicas: target.kind === "found" ? target.replicas : 0,
+      };
+    }
+    const written = await status.setPhase(es, phase, more);
+    const epoch = written.status?.epoch ?? 0;
+    logger.info({ namespace, service: es.spec.service, phase, epoch, from, reason: why }, "phase");
+    if (mark !== undefined) {
+      memory.run?.end();
+      memory.run = new Run(epoch, () => {
+        const { requests, lost } = hub.requestsSince(mark);
+        // of a resolver whose session broke nobody knows what it has seen
+        return requests + lost.length;
+      });
+    } else if (phase !== "Sealed") {
+      memory.run?.end();
+      memory.run = undefined;
+    }
+    memory.fence = undefined;
+    if (phase === "Draining") events.record(es, "Normal", "SleepBegan", why);
+    else if (phase === "Asleep") events.record(es, "Normal", "Asleep", why);
+    else if (phase === "Waking") events.record(es, "Normal", "Woken", why);
+    else if (phase === "Serving" && (from === "Draining" || from === "Sealed"))
+      events.record(es, "Normal", "SleepUndone", why);
+  }
+
+  #prove(subject: Subject, run: Run): void {
+    const { hub, proofTimeoutMs } = this.#options;
+    const { es, service } = subject;
+    run.proof = "running";
+    const port = es.status?.routes?.[0]?.port;
+    const address = service?.spec.clusterIP;
+    if (port === undefined || address === undefined) {
+      run.proof = "failed";
+      run.proofDetail = "the Service has no address or no port";
+      return;
+    }
+    const asked = hub.prove({
+      namespace: es.metadata.namespace ?? "",
+      service: es.spec.service,
+      address,
+      port,
+      resolvers: subject.listed,
+      timeoutMs: proofTimeoutMs,
+    });
+    this.#then(
+      subject,
+      run,
+      asked,
+      (outcome) => {
+        run.proof = outcome.ok ? "ok" : "failed";
+        if (!outcome.ok) run.proofDetail = `${outcome.reason}: ${outcome.detail}`;
+      },
+      (text) => {
+        run.proof = "failed";
+        run.proofDetail = text;
+      },
+    );
+  }
+
+  #grace(subject: Subject, run: Run): void {
+    const { clock, minGraceMs } = this.#options;
+    run.grace = "running";
+    const ms = Math.max(minGraceMs, (subject.es.spec.routing?.graceSeconds ?? 30) * 1_000);
+    this.#then(
+      subject,
+      run,
+      clock.sleep(ms, run.signal),
+      () => {
+        run.graceOverAtMs = clock.now();
+        run.grace = "over";
+      },
+      () => {},
+    );
+  }
+
+  #look(subject: Subject, run: Run): void {
+    run.look = "running";
+    const asked = this.#options.verdicts.look(subject.key, run.graceOverAtMs, run.signal);
+    this.#then(
+      subject,
+      run,
+      asked,
+      (verdict) => {
+        run.look = verdict.kind === "Idle" ? "idle" : "not-idle";
+      },
+      () => {
+        run.look = "not-idle";
+      },
+    );
+  }
+
+  #seal(subject: Subject, run: Run): void {
+    const { hub, sealTimeoutMs } = this.#options;
+    const { es } = subject;
+    run.seal = "running";
+    const asked = hub.seal({
+      namespace: es.metadata.namespace ?? "",
+      service: es.spec.service,
+      epoch: es.status?.epoch ?? 0,
+      drainEpoch: run.drainEpoch,
+      resolvers: subject.required,
+      timeoutMs: sealTimeoutMs,
+    });
+    this.#then(
+      subject,
+      run,
+      asked,
+      (outcome) => {
+        run.seal = outcome.ok ? "acked" : "refused";
+        if (!outcome.ok) run.sealDetail = `${outcome.by ?? ""} ${outcome.reason}`.trim();
+      },
+      (text) => {
+        run.seal = "refused";
+        run.sealDetail = text;
+      },
+    );
+  }
+
+  async #scaleUp({ es, target, wakeReason }: Subject, why: string): Promise<void> {
+    if (target.kind !== "found") return;
+    const { scale, events } = this.#options;
+    const service = keyOf(es.metadata.namespace ?? "", es.metadata.name);
+    try {
+      const result = await scale.wake({
+        ref: target.ref,
+        wanted: wantedReplicas(es),
+        reason: wakeReason,
+        ...(es.status?.phase === "Asleep" ? { asleep: { service, epoch: es.status.epoch ?? 0 } } : {}),
+      });
+      if (result.outcome === "scaled") {
+        events.record(
+          es,
+          "Normal",
+          "SuccessToScale",
+          `scaled ${target.ref.name} from ${result.from} to ${result.to}: ${why}`,
+        );
+      }
+    } catch (error) {
+      events.record(es, "Warning", "FailedToScale", `scaling ${target.ref.name} up failed: ${errorText(error)}`);
+      throw error;
+    }
+  }
+
+  #then<T>(
+    subject: Subject,
+    run: Run,
+    work: Promise<T>,
+    done: (value: T) => void,
+    failed: (text: string) => void,
+  ): void {
+    work
+      .then(done, (error) => failed(errorText(error)))
+      .finally(() => {
+        if (!run.signal.aborted) this.#options.enqueue(subject.key);
+      });
+  }
+}

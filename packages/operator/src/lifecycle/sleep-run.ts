@@ -1,0 +1,45 @@
+import type { SleepRun } from "./phases.ts";
+
+/** A sleep that this process leads, as it changes. */
+export class Run implements SleepRun {
+  readonly drainEpoch: number;
+  parkWritten = false;
+  proof: SleepRun["proof"] = "none";
+  /** Why the proof failed. */
+  proofDetail = "";
+  grace: SleepRun["grace"] = "none";
+  /** Wall-clock ms at which the grace was over; samples of the second look must not be older. */
+  graceOverAtMs = 0;
+  look: SleepRun["look"] = "none";
+  seal: SleepRun["seal"] = "none";
+  sealDetail = "";
+  /** Resource version of the target, read before Sealed was written. */
+  targetVersion: string | undefined;
+  zero: SleepRun["zero"] = "none";
+  zeroTries = 0;
+  readonly #requestsSeen: () => number;
+  readonly #aborted = new AbortController();
+
+  /** @param requestsSeen requests that resolvers have seen since the run began */
+  constructor(drainEpoch: number, requestsSeen: () => number) {
+    this.drainEpoch = drainEpoch;
+    this.#requestsSeen = requestsSeen;
+  }
+
+  get targetRead(): boolean {
+    return this.targetVersion !== undefined;
+  }
+
+  get requestsSeen(): number {
+    return this.#requestsSeen();
+  }
+
+  /** Aborted when the run ends, however it ends. */
+  get signal(): AbortSignal {
+    return this.#aborted.signal;
+  }
+
+  end(): void {
+    this.#aborted.abort();
+  }
+}

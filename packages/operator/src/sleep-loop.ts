@@ -1,0 +1,150 @@
+import { type ElastiService, keyOf, specDefaults, splitKey, type Trigger } from "@elasti/api";
+import { type Clock, errorText, type Logger, type Timer } from "@elasti/core";
+import type { Scaler, Verdict } from "@elasti/scaling";
+import PQueue from "p-queue";
+import type { Verdicts } from "./lifecycle/contracts.ts";
+
+/** One scaler for all triggers of an ElastiService, or the reason why there is none. */
+export type ScalerFor = (es: ElastiService) => Scaler;
+
+export interface SleepLoopOptions {
+  clock: Clock;
+  logger: Logger;
+  /** Between two rounds of one service (POLLING_INTERVAL), in ms. */
+  intervalMs: number;
+  /** Rounds at once, over all services. */
+  concurrency: number;
+  scalerFor: ScalerFor;
+  elastiService: (key: string) => ElastiService | undefined;
+  /** Where in the interval a service has its rounds, so that they do not come all at once; in ms. */
+  offsetOf: (key: string, intervalMs: number) => number;
+  /** A round has ended. */
+  onVerdict: (key: string, verdict: Verdict) => void;
+}
+
+interface Watched {
+  scaler: Scaler;
+  /** What the scaler was made from. */
+  madeFrom: string;
+  timer: Timer | undefined;
+  latest: Verdict | undefined;
+}
+
+/** Asks the triggers of every ElastiService in turn, while this replica leads. */
+export class SleepLoop implements Verdicts {
+  readonly #options: SleepLoopOptions;
+  readonly #queue: PQueue;
+  readonly #watched = new Map<string, Watched>();
+  #stopped = new AbortController();
+
+  constructor(options: SleepLoopOptions) {
+    this.#options = options;
+    this.#queue = new PQueue({ concurrency: options.concurrency });
+    this.#stopped.abort();
+  }
+
+  /** Begins to ask; services are told by `watch`. */
+  start(): void {
+    this.#stopped = new AbortController();
+  }
+
+  /** Takes up a service, or the change of its triggers. */
+  watch(key: string): void {
+    const es = this.#options.elastiService(key);
+    if (this.#stopped.signal.aborted || es === undefined) return;
+    const madeFrom = JSON.stringify([es.spec.triggers, es.spec.cooldownPeriod, es.spec.service]);
+    const known = this.#watched.get(key);
+    if (known?.madeFrom === madeFrom) return;
+    if (known !== undefined) this.forget(key);
+    const watched: Watched = { scaler: this.#options.scalerFor(es), madeFrom, timer: undefined, latest: undefined };
+    this.#watched.set(key, watched);
+    // the first round comes at once: a restarted operator is to know soon
+    this.#schedule(key, watched, 0);
+  }
+
+  forget(key: string): void {
+    const watched = this.#watched.get(key);
+    if (watched === undefined) return;
+    this.#watched.delete(key);
+    watched.timer?.cancel();
+    watched.scaler.close().catch((error) => {
+      this.#options.logger.warn({ error: errorText(error) }, "scaler failed to close");
+    });
+  }
+
+  latest(key: string): Verdict | undefined {
+    return this.#watched.get(key)?.latest;
+  }
+
+  async look(key: string, notBeforeMs: number, signal: AbortSignal): Promise<Verdict> {
+    const watched = this.#watched.get(key);
+    if (watched === undefined)
+      return unknown("NotWatched", "the triggers are not being asked", this.#options.clock.now());
+    return await this.#ask(key, watched, AbortSignal.any([signal, this.#stopped.signal]), notBeforeMs);
+  }
+
+  /** Stops asking and lets the scalers go. */
+  async close(): Promise<void> {
+    this.#stopped.abort();
+    const scalers = [...this.#watched.values()];
+    this.#watched.clear();
+    for (const { timer } of scalers) timer?.cancel();
+    await Promise.all(scalers.map(({ scaler }) => scaler.close()));
+    await this.#queue.onIdle();
+  }
+
+  #schedule(key: string, watched: Watched, delayMs: number): void {
+    watched.timer = this.#options.clock.after(delayMs, () => {
+      void this.#queue.add(() => this.#round(key, watched));
+    });
+  }
+
+  async #round(key: string, watched: Watched): Promise<void> {
+    const { signal } = this.#stopped;
+    const { clock, intervalMs, offsetOf, onVerdict, logger } = this.#options;
+    if (signal.aborted || this.#watched.get(key) !== watched) return;
+    try {
+      const verdict = await this.#ask(key, watched, signal);
+      if (signal.aborted || this.#watched.get(key) !== watched) return;
+      watched.latest = verdict;
+      onVerdict(key, verdict);
+    } catch (error) {
+      if (!signal.aborted) logger.error({ ...splitKey(key), error: errorText(error) }, "asking the triggers failed");
+    }
+    if (signal.aborted || this.#watched.get(key) !== watched) return;
+    const now = clock.now();
+    const offset = offsetOf(key, intervalMs);
+    this.#schedule(key, watched, intervalMs - ((((now - offset) % intervalMs) + intervalMs) % intervalMs));
+  }
+
+  /** Active at once, idle only when the source can be believed. */
+  async #ask(key: string, watched: Watched, signal: AbortSignal, notBeforeMs?: number): Promise<Verdict> {
+    const options = notBeforeMs === undefined ? {} : { notBeforeMs };
+    const asleep = this.#options.elastiService(key)?.status?.phase === "Asleep";
+    const verdict = asleep
+      ? await watched.scaler.shouldScaleFromZero(signal, options)
+      : await watched.scaler.shouldScaleToZero(signal, options);
+    if (verdict.kind !== "Idle") return verdict;
+    const health = await watched.scaler.isHealthy(signal, options);
+    if (health.kind === "Healthy") return verdict;
+    return { ...verdict, kind: "Unknown", reason: health.reason, message: health.message };
+  }
+}
+
+const unknown = (reason: string, message: string, sampledAtMs: number): Verdict => ({
+  kind: "Unknown",
+  reason,
+  message,
+  sampledAtMs,
+});
+
+/** Seconds after the last activity before the target may sleep. */
+export const cooldownMsOf = (es: ElastiService): number =>
+  (es.spec.cooldownPeriod ?? specDefaults.cooldownSeconds) * 1_000;
+
+/** An ElastiService without triggers is judged by its traffic. */
+export function triggersOf(es: ElastiService): Trigger[] {
+  return es.spec.triggers !== undefined && es.spec.triggers.length > 0 ? es.spec.triggers : [{ type: "traffic" }];
+}
+
+export const serviceKeyOf = (es: ElastiService): string => keyOf(es.metadata.namespace ?? "", es.spec.service);

@@ -1,0 +1,157 @@
+import { type ElastiService, keyOf, type Notification, type NotificationReply, specDefaults } from "@elasti/api";
+import { type Clock, errorText, type Logger } from "@elasti/core";
+import { isConflict, type KubeClient, resources } from "@elasti/kube";
+import type { ScaleHandler, TargetRef, WakeRequest } from "@elasti/scaling";
+import { operatorErrors } from "./errors.ts";
+import type { ClusterView, StoredElastiService } from "./lifecycle/cluster-view.ts";
+import type { Events, TargetView } from "./lifecycle/contracts.ts";
+import { nextForWake, type Observation } from "./lifecycle/phases.ts";
+import type { StatusWriter } from "./lifecycle/status-writer.ts";
+
+/** Steps of one wake; more would mean that somebody else keeps changing the same objects. */
+const MAX_STEPS = 8;
+
+export interface WakerOptions {
+  client: KubeClient;
+  view: ClusterView;
+  targets: TargetView;
+  scale: ScaleHandler;
+  status: StatusWriter;
+  events: Events;
+  clock: Clock;
+  logger: Logger;
+  /** Holds that resolvers report for a service. */
+  held: (namespace: string, service: string) => number;
+  /** The ElastiService that has the Service, of several that name it. */
+  ownerOf: (namespace: string, service: string) => StoredElastiService | undefined;
+  /** Told that a service is being woken, so that its reconcile follows. */
+  onWake: (key: string) => void;
+}
+
+/** Wakes a service for a hold, on any replica of the operator: the shortest way out of each phase. */
+export class Waker {
+  readonly #options: WakerOptions;
+  readonly #running = new Map<string, Promise<NotificationReply>>();
+
+  constructor(options: WakerOptions) {
+    this.#options = options;
+  }
+
+  /** Calls for one service that come together share one answer. @throws ElastiError to be answered as a problem document */
+  wake({ namespace, svc, epoch }: Notification): Promise<NotificationReply> {
+    const key = keyOf(namespace, svc);
+    const running = this.#running.get(key);
+    if (running !== undefined) return running;
+    const reply = this.#wake(namespace, svc, epoch ?? 0).finally(() => this.#running.delete(key));
+    this.#running.set(key, reply);
+    return reply;
+  }
+
+  async #wake(namespace: string, service: string, epochSeen: number): Promise<NotificationReply> {
+    const { ownerOf, onWake } = this.#options;
+    let es = ownerOf(namespace, service);
+    if (es === undefined) {
+      throw operatorErrors.ELASTI_UNKNOWN_SERVICE(
+        `no ElastiService in namespace ${namespace} names the service ${service}`,
+      );
+    }
+    // the resolver has seen more than our watch: what we would decide on is old
+    if (epochSeen > (es.status?.epoch ?? 0)) es = await this.#fresh(es);
+    onWake(keyOf(namespace, es.metadata.name));
+
+    let fence: Observation["fence"] = "none";
+    let scaled: { from: number; to: number; outcome: "scaled" | "already-awake" | "in-progress" } | undefined;
+    for (let count = 0; count < MAX_STEPS; count++) {
+      const target = this.#options.targets.of(es);
+      if (target.kind !== "found")
+        throw operatorErrors.ELASTI_WAKE_FAILED(target.message, { details: { reason: target.reason } });
+      const replicas = scaled?.to ?? target.replicas;
+      const step = nextForWake({ phase: es.status?.phase, replicas, fence, target: "found" });
+      if (step.do === "wait") {
+        return reply(es, scaled?.outcome ?? "already-awake", replicas);
+      }
+      try {
+        if (step.do === "scale-up") {
+          scaled = await this.#scaleUp(es, target.ref);
+        } else if (step.do === "fence-target") {
+          const { landed, replicas: now } = await this.#options.scale.fence({
+            ref: target.ref,
+            service: keyOf(namespace, es.metadata.name),
+            epoch: es.status?.epoch ?? 0,
+            replicas: wantedReplicas(es),
+          });
+          fence = landed ? "landed" : "kept";
+          if (landed) scaled = { from: 0, to: now, outcome: "scaled" };
+        } else if (step.do === "set-phase") {
+          const now = new Date(this.#options.clock.now()).toISOString();
+          es = await this.#options.status.setPhase(es, step.phase, {
+            lastActiveTime: now,
+            ...(step.phase === "Waking"
+              ? {
+                  lastScaledUpTime: now,
+                  lastWake: { time: now, reason: "request", fromReplicas: scaled?.from ?? 0, toReplicas: replicas },
+                }
+              : {}),
+          });
+          const { phase, epoch } = es.status ?? {};
+          this.#options.logger.info({ namespace, service, phase, epoch, reason: step.why }, "phase");
+        }
+      } catch (error) {
+        if (!isConflict(error)) throw error;
+        es = await this.#fresh(es);
+        fence = "none";
+      }
+    }
+    return reply(es, "in-progress", scaled?.to ?? 0);
+  }
+
+  async #scaleUp(es: StoredElastiService, ref: TargetRef) {
+    const { scale, events, held } = this.#options;
+    const namespace = es.metadata.namespace ?? "";
+    const request: WakeRequest = {
+      ref,
+      wanted: wantedReplicas(es),
+      reason: "request",
+      ...(es.status?.phase === "Asleep" || es.status?.phase === "Sealed"
+        ? { asleep: { service: keyOf(namespace, es.metadata.name), epoch: es.status.epoch ?? 0 } }
+        : {}),
+    };
+    try {
+      const result = await scale.wake(request);
+      if (result.outcome === "scaled") {
+        events.record(
+          es,
+          "Normal",
+          "SuccessToScale",
+          `scaled ${ref.name} from ${result.from} to ${result.to} for a request`,
+        );
+      }
+      scale.watchRescale(request, () => held(namespace, es.spec.service) > 0);
+      return result;
+    } catch (error) {
+      events.record(es, "Warning", "FailedToScale", `scaling ${ref.name} up failed: ${errorText(error)}`);
+      throw error;
+    }
+  }
+
+  async #fresh(es: StoredElastiService): Promise<StoredElastiService> {
+    const { client, view } = this.#options;
+    const { namespace, name } = es.metadata;
+    return view.elastiServices.wrote(await client.get<StoredElastiService>(resources.elastiServices, namespace, name));
+  }
+}
+
+/** Replicas that a wake asks for. */
+export function wantedReplicas(es: ElastiService): number {
+  return es.spec.minTargetReplicas ?? specDefaults.minTargetReplicas;
+}
+
+function reply(es: ElastiService, outcome: NotificationReply["outcome"], replicas: number): NotificationReply {
+  return {
+    message: "Request received successfully!",
+    outcome,
+    replicas,
+    ...(es.status?.phase === undefined ? {} : { phase: es.status.phase }),
+    ...(es.status?.epoch === undefined ? {} : { epoch: es.status.epoch }),
+  };
+}
