@@ -52,23 +52,26 @@ export class ScaleClient {
   }
 
   /**
-   * Sets the replicas whatever they are, and moves the target's resourceVersion even when they were the same already, so that
-   * any conditional write that somebody else still has on its way fails. Works by server-side apply under a field manager
-   * that no earlier epoch used: one that applies the same values again moves nothing.
+   * Sets the replicas and moves the target's resourceVersion even when they were the same already, so that any conditional
+   * write that somebody else still has on its way fails. Works by server-side apply under a field manager that no earlier
+   * epoch used: one that applies the same values again moves nothing. Without `resourceVersion` it takes effect whatever the
+   * target is by now; with it, only on what was read.
+   * @throws ELASTI_KUBE_CONFLICT when `resourceVersion` is given and is not the current one
    */
   async fenceScale(
     wanted: ScaleReference & {
       readonly replicas: number;
       readonly epoch: number;
+      readonly resourceVersion?: string;
       readonly fieldManagerPrefix?: string;
     },
     options: CallOptions = {},
   ): Promise<ScaleState> {
-    const { resource, namespace, name, replicas, epoch, fieldManagerPrefix = fencePrefix } = wanted;
+    const { resource, namespace, name, replicas, epoch, resourceVersion, fieldManagerPrefix = fencePrefix } = wanted;
     const body = {
       apiVersion: "autoscaling/v1",
       kind: "Scale",
-      metadata: { name, namespace },
+      metadata: { name, namespace, ...(resourceVersion === undefined ? {} : { resourceVersion }) },
       spec: { replicas },
     };
     return stateOf(

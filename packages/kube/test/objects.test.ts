@@ -79,6 +79,16 @@ test("fences a scale by a forced apply under a manager named by the epoch", asyn
   });
 });
 
+test("a fence can be conditional too", async () => {
+  server.script = (_asked, response) => answer(response, 200, scale(1, "9"));
+  await new ScaleClient(client).fenceScale({ ...web, replicas: 1, epoch: 12, resourceVersion: "8" });
+  assert.deepEqual((server.asked[0]!.body as { metadata: unknown }).metadata, {
+    name: "web",
+    namespace: "default",
+    resourceVersion: "8",
+  });
+});
+
 test("a merge patch carries the version that was read", async () => {
   server.script = (_asked, response) => answer(response, 200, configMap("a", "8"));
   await mergePatchWithPrecondition(client, resources.configMaps, configMap("a", "7"), {
