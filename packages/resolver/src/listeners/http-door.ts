@@ -1,0 +1,79 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { errors } from "../errors.ts";
+import { MAX_HEAD_BYTES } from "./head-scan.ts";
+
+export interface HttpDoorOptions {
+  /** @param expectsContinue the client waits for `100 Continue` before it sends the body */
+  readonly onRequest: (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
+  readonly onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** What arrived cannot be parsed, or a head did not arrive in time. */
+  readonly onClientError: (error: NodeJS.ErrnoException, socket: Duplex) => void;
+  /** An idle connection is closed after this; longer than clients keep theirs. */
+  readonly keepAliveTimeoutMs: number;
+  /** A head that has begun, on a connection that was used before, must be whole within this. */
+  readonly headTimeoutMs: number;
+}
+
+/**
+ * The HTTP server that all connections are handed to. It never listens itself. Time-outs of whole requests are off: a held
+ * request may wait, and a body may take as long as it takes.
+ */
+export class HttpDoor {
+  readonly #server: Server;
+
+  constructor(options: HttpDoorOptions) {
+    this.#server = createServer({
+      keepAliveTimeout: options.keepAliveTimeoutMs,
+      headersTimeout: options.headTimeoutMs,
+      requestTimeout: 0,
+      maxHeaderSize: MAX_HEAD_BYTES,
+      // Checked by the request path, which names the reason.
+      requireHostHeader: false,
+      shouldUpgradeCallback: isUpgrade,
+    });
+    this.#server.on("request", (request, response) => options.onRequest(request, response, false));
+    this.#server.on("checkContinue", (request, response) => options.onRequest(request, response, true));
+    this.#server.on("upgrade", options.onUpgrade);
+    this.#server.on("clientError", options.onClientError);
+  }
+
+  /**
+   * Switches the tracking of connections on, without which none of the time-outs above is enforced, and makes sure of it.
+   * @throws ELASTI_TRACKING_OFF when this Node.js does it in another way
+   */
+  start(): void {
+    // Node.js sets its connection list and its check timer up when a server begins to listen.
+    this.#server.emit("listening");
+    const idle = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+    this.#server.emit("connection", idle);
+    this.#server.closeAllConnections();
+    if (idle.destroyed) return;
+    idle.destroy();
+    throw errors.ELASTI_TRACKING_OFF("an http.Server that does not listen keeps no list of its connections");
+  }
+
+  accept(socket: Socket): void {
+    this.#server.emit("connection", socket);
+  }
+
+  /** Closes connections without a request. */
+  closeIdle(): void {
+    this.#server.closeIdleConnections();
+  }
+
+  /** Closes everything, whatever is under way, and stops the timers. */
+  close(): void {
+    this.#server.closeAllConnections();
+    // The callback's error says that the server was not listening, which it never is.
+    this.#server.close(() => {});
+  }
+}
+
+/** WebSocket and other protocols, but not h2c (RFC 9113 dropped it, and it smuggles) nor TLS, which are then plain requests. */
+function isUpgrade(request: IncomingMessage): boolean {
+  const wanted = request.headers.upgrade;
+  if (wanted === undefined || request.httpVersionMinor === 0) return false;
+  return !wanted.split(",").some((token) => /^(?:h2c?|tls)(?:\/|$)/i.test(token.trim()));
+}

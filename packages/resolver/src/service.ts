@@ -1,0 +1,138 @@
+import { type ElastiService, type RoutingMode, specDefaults, wantedRoutingMode } from "@elasti/api";
+import type { Clock, ElastiError, Logger } from "@elasti/core";
+import type { Activation, Pick, PodSource, WakeFailure } from "./contracts.ts";
+import { errors } from "./errors.ts";
+import { Gate, type GateSettings, type HoldEnd } from "./gate/gate.ts";
+import type { Hold, HoldBudget, Ticket } from "./gate/hold.ts";
+import { FixedWindow } from "./gate/release-window.ts";
+import { type ServiceEvents, ServiceState } from "./service-state.ts";
+import { checkerAnswer, type RequestHead, type StaticAnswer, StaticRules } from "./static-answers.ts";
+
+export interface ServiceDependencies {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly pick: Pick;
+  readonly budget: HoldBudget;
+  readonly activation: Activation;
+  readonly createPods: (namespace: string, service: string) => PodSource;
+  readonly onHoldEnd: (end: HoldEnd, waitedMs: number) => void;
+  readonly defer?: (fn: () => void) => void;
+}
+
+/** One Service that an ElastiService names: its state, its pods and its gate, for as long as the ElastiService is there. */
+export class ManagedService {
+  readonly namespace: string;
+  readonly name: string;
+  readonly state: ServiceState;
+  readonly pods: PodSource;
+  readonly gate: Gate;
+  readonly #deps: ServiceDependencies;
+  readonly #logger: Logger;
+  #uid: string | undefined;
+  #generation: number | undefined;
+  #settings: GateSettings = {
+    maxRequests: specDefaults.maxRequests,
+    timeoutMs: specDefaults.holdTimeoutSeconds * 1_000,
+  };
+  #maxConcurrencyPerPod = Number.POSITIVE_INFINITY;
+  #rules = new StaticRules(undefined);
+  #routingMode: RoutingMode = "SelectorSwap";
+
+  constructor(namespace: string, name: string, deps: ServiceDependencies, events: ServiceEvents) {
+    this.namespace = namespace;
+    this.name = name;
+    this.#deps = deps;
+    this.#logger = deps.logger;
+    this.state = new ServiceState(deps.clock, events);
+    this.pods = deps.createPods(namespace, name);
+    this.gate = new Gate({
+      state: this.state,
+      pods: this.pods,
+      pick: deps.pick,
+      clock: deps.clock,
+      budget: deps.budget,
+      settings: () => this.#settings,
+      newWindow: () => new FixedWindow(() => this.#maxConcurrencyPerPod),
+      onWanting: (wanting) => this.#onWanting(wanting),
+      lastFailure: () => deps.activation.lastFailure(namespace, name),
+      onHoldEnd: deps.onHoldEnd,
+      ...(deps.defer === undefined ? {} : { defer: deps.defer }),
+    });
+  }
+
+  /** Takes the ElastiService as it is now. */
+  apply(object: ElastiService): void {
+    const { metadata, spec, status } = object;
+    if (this.#uid !== metadata.uid) {
+      if (this.#uid !== undefined) this.state.forget();
+      this.#uid = metadata.uid;
+      this.#generation = undefined;
+    }
+    this.#routingMode = status?.routingMode ?? wantedRoutingMode(spec);
+    const edited = metadata.generation === undefined || metadata.generation !== this.#generation;
+    if (edited) {
+      this.#generation = metadata.generation;
+      this.#applySpec(spec);
+    }
+    const before = this.state.phase;
+    const moved = this.state.observe(status?.phase ?? "Serving", status?.epoch ?? 0, status?.podsGone ?? false);
+    if (moved && this.state.phase !== before) {
+      const { namespace, name } = this;
+      this.#logger.debug({ namespace, service: name, phase: this.state.phase, epoch: this.state.epoch }, "phase seen");
+    }
+    if (edited) this.gate.retime();
+    else if (moved) this.gate.evaluate();
+  }
+
+  /** Clients that come by the Service find the pods themselves now. */
+  get servesDirectly(): boolean {
+    return this.state.phase === "Serving" && this.#routingMode !== "Always";
+  }
+
+  /** The answer to a request that must not wake, wait or count; undefined for all others. */
+  staticAnswer(head: RequestHead, portName: string | undefined): StaticAnswer | undefined {
+    return this.#rules.match(head) ?? (this.gate.isShut(portName) ? checkerAnswer(head) : undefined);
+  }
+
+  /** Counts a request that has to wait, and lets it wait. */
+  hold(hold: Hold, portName: string | undefined): Ticket | ElastiError {
+    this.state.countRequest();
+    return this.gate.hold(hold, portName, true);
+  }
+
+  /** The operator has said that waking fails. */
+  wakeFailed(failure: WakeFailure): void {
+    if (!failure.certain || this.gate.held === 0) return;
+    const { namespace, name } = this;
+    this.#logger.warn({ namespace, service: name, reason: failure.reason }, "wake failed, holds are answered");
+    this.gate.failAll(errors.ELASTI_WAKE_FAILED(`${failure.reason}: ${failure.detail}`));
+  }
+
+  close(): void {
+    this.gate.close(errors.ELASTI_SERVICE_REMOVED("the ElastiService of this Service has been deleted"));
+    this.pods.close();
+  }
+
+  #applySpec(spec: ElastiService["spec"]): void {
+    const { queue, probeResponse } = spec;
+    this.#settings = {
+      maxRequests: queue?.maxRequests ?? specDefaults.maxRequests,
+      timeoutMs: (queue?.timeoutSeconds ?? specDefaults.holdTimeoutSeconds) * 1_000,
+    };
+    this.#maxConcurrencyPerPod = queue?.maxConcurrencyPerPod ?? Number.POSITIVE_INFINITY;
+    this.#rules = new StaticRules(probeResponse);
+    for (const problem of this.#rules.problems) {
+      const { namespace, name } = this;
+      this.#logger.warn({ namespace, service: name, reason: "bad-probe-response", problem }, "a rule is left out");
+    }
+  }
+
+  #onWanting(wanting: boolean): void {
+    const { namespace, name } = this;
+    this.pods.setDemand(wanting);
+    const { activation } = this.#deps;
+    const held = () => this.gate.held;
+    if (wanting) activation.request(namespace, name, held, () => Math.max(0, this.state.epoch));
+    else activation.stop(namespace, name);
+  }
+}
