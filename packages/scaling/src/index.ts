@@ -1,6 +1,15 @@
 export * from "./arbiter.ts";
+export * from "./cooldown.ts";
+export * from "./enabled-period.ts";
 export * from "./errors.ts";
 export * from "./scale-handler.ts";
 export * from "./scale-target.ts";
+export * from "./scalers/combine.ts";
+export { type PrometheusSettings, type PrometheusTrigger, prometheusSettings } from "./scalers/prometheus-metadata.ts";
+export { PrometheusScaler } from "./scalers/prometheus-scaler.ts";
+export * from "./scalers/query-client.ts";
+export * from "./scalers/registry.ts";
 export * from "./scalers/scaler.ts";
-export type { FenceRequest, FenceResult, WakeReason, WakeRequest, WakeResult, ZeroOutcome } from "./target-scale.ts";
+export { ServerPolicy } from "./scalers/server-policy.ts";
+export * from "./scalers/traffic-scaler.ts";
+export type { FenceRequest, WakeReason, WakeRequest, WakeResult, ZeroOutcome } from "./target-scale.ts";
