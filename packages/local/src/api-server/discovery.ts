@@ -1,4 +1,5 @@
 import type { Kind } from "./kind.ts";
+import { podKind } from "./kinds/pods.ts";
 import type { KindsRegistry } from "./kinds-registry.ts";
 
 /** What /version says. kubectl picks its behaviour by it, so it names the release whose behaviour is followed. */
@@ -44,6 +45,9 @@ function resourcesOf(kind: Kind): object[] {
       kind: "Scale",
       verbs: subresourceVerbs,
     });
+  }
+  if (kind === podKind) {
+    entries.push({ name: "pods/binding", singularName: "", namespaced, kind: "Binding", verbs: ["create"] });
   }
   return entries;
 }

@@ -63,7 +63,7 @@ export class HttpHandler {
   }
 
   #fail(error: unknown, request: IncomingMessage, response: ServerResponse): void {
-    if (response.headersSent || request.destroyed) {
+    if (response.headersSent || response.destroyed) {
       response.destroy();
       return;
     }

@@ -102,7 +102,12 @@ export function trackFields(previous: ApiObject | undefined, object: ApiObject, 
   const entries = (sent ?? (previous === undefined ? [] : managedFieldsOf(previous))).filter(
     (entry) => entry.fieldsV1 !== undefined,
   );
-  const { written, gone } = changes(previous, object, "");
+  // status belongs to writers of the status subresource, everything else to the others
+  const { written, gone } = changes(
+    previous,
+    writer.subresource === "status" ? object : { ...object, status: previous?.status },
+    "",
+  );
   const moved = union(written, gone);
   if (Object.keys(moved).length === 0) {
     if (entries.length > 0) Object.assign(object.metadata, { managedFields: entries });

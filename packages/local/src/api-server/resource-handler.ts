@@ -2,11 +2,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "@elasti/core";
 import { type ApiObject, isJsonObject, type JsonObject, jsonText } from "./json.ts";
 import { apiVersionOf, type Kind, type ScaleFields } from "./kind.ts";
+import { podKind } from "./kinds/pods.ts";
 import type { KindsRegistry } from "./kinds-registry.ts";
 import { listObjects, parseSelection } from "./list.ts";
 import { acceptedForm, type Form, fieldManager, mediaType, readBody } from "./negotiation.ts";
 import type { DeleteOptions, Objects, WriteContext } from "./objects.ts";
 import { applyPatchType, jsonPatchType, mergePatchType, patched } from "./patch.ts";
+import { bindPod } from "./pod-binding.ts";
 import type { ResourcePath } from "./request-path.ts";
 import { patchScale, replaceScale, scaleOf } from "./scale.ts";
 import { decodeObject, privateObject } from "./sent-object.ts";
@@ -70,6 +72,7 @@ export class ResourceHandler {
     else if (path.subresource === "status" && kind.hasStatus) await this.#onStatus(named);
     else if (path.subresource === "scale" && kind.scale !== undefined) await this.#onScale(named, kind.scale);
     else if (path.subresource === "finalize" && kind.resource.plural === "namespaces") await this.#onFinalize(named);
+    else if (path.subresource === "binding" && kind === podKind) await this.#onBinding(named);
     else return false;
     return true;
   }
@@ -197,6 +200,13 @@ export class ResourceHandler {
     const current = this.#objects.get(call.kind, undefined, call.name);
     const object = { ...current, spec: sent.spec };
     return this.#sendObject(call, 200, this.#objects.commitOwn(call.kind, object));
+  }
+
+  async #onBinding({ path, name, request, response }: NamedCall): Promise<void> {
+    if (request.method !== "POST") throw methodNotAllowed();
+    const binding = await readBody(request, jsonTypes, this.#maxBodyBytes);
+    if (!isJsonObject(binding)) throw badRequest("the body must be a Binding");
+    sendJson(response, 201, bindPod(this.#objects, path.namespace, name, binding));
   }
 
   async #delete(call: NamedCall): Promise<void> {
