@@ -15,6 +15,8 @@ interface Watcher {
   readonly encode: WatchEncoder;
   readonly response: ServerResponse;
   readonly bookmarks: boolean;
+  /** Unread bytes that are not held against the watcher: the state or the past it asked for when it came. */
+  allowance: number;
   /** Events up to this revision are not for this watcher. */
   after: number;
 }
@@ -65,7 +67,15 @@ export class WatchHub {
     const initialEvents = parseInitialEvents(query);
     const collection = collectionOf(kind.resource);
     const bookmarks = isTrue(query.get("allowWatchBookmarks"));
-    const watcher: Watcher = { kind, selected, encode, response, bookmarks, after: this.#store.revision };
+    const watcher: Watcher = {
+      kind,
+      selected,
+      encode,
+      response,
+      bookmarks,
+      allowance: Number.POSITIVE_INFINITY,
+      after: this.#store.revision,
+    };
     response.writeHead(200, { "Content-Type": "application/json", "Cache-Control": "no-cache, private" });
     response.flushHeaders();
     try {
@@ -81,6 +91,7 @@ export class WatchHub {
       response.end(`${JSON.stringify({ type: "ERROR", object: error.body })}\n`);
       return;
     }
+    watcher.allowance = response.writableLength;
     this.#register(collection, watcher, Number(query.get("timeoutSeconds") ?? "0") || defaultTimeoutSeconds);
   }
 
@@ -140,7 +151,7 @@ export class WatchHub {
     const { response } = watcher;
     if (response.destroyed) return;
     response.write(`{"type":"${type}","object":${watcher.encode(object)}}\n`);
-    if (response.writableLength <= this.#settings.maxUnreadBytes) return;
+    if (response.writableLength - watcher.allowance <= this.#settings.maxUnreadBytes) return;
     this.#logger.warn({ resource: watcher.kind.resource.plural, reason: "slow-watcher" }, "watch cut");
     response.destroy();
   }

@@ -42,7 +42,10 @@ export class Api {
     const headers: Record<string, string> = { "user-agent": options.agent ?? "test/1" };
     if (options.token !== null) headers.authorization = `Bearer ${options.token ?? token}`;
     if (options.accept !== undefined) headers.accept = options.accept;
-    if (payload !== undefined) headers["content-type"] = options.type ?? "application/json";
+    if (payload !== undefined) {
+      headers["content-type"] = options.type ?? "application/json";
+      headers["content-length"] = String(Buffer.byteLength(payload));
+    }
     return new Promise((resolve, reject) => {
       const call = request(`${this.server.url}${path}`, { method, headers, agent: false }, (response) => {
         let text = "";
