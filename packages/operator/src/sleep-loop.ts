@@ -1,4 +1,4 @@
-import { type ElastiService, keyOf, specDefaults, splitKey, type Trigger } from "@elasti/api";
+import { type ElastiService, keyOf, specDefaults, splitKey } from "@elasti/api";
 import { type Clock, errorText, type Logger, type Timer } from "@elasti/core";
 import type { Scaler, Verdict } from "@elasti/scaling";
 import PQueue from "p-queue";
@@ -117,17 +117,12 @@ export class SleepLoop implements Verdicts {
     this.#schedule(key, watched, intervalMs - ((((now - offset) % intervalMs) + intervalMs) % intervalMs));
   }
 
-  /** Active at once, idle only when the source can be believed. */
   async #ask(key: string, watched: Watched, signal: AbortSignal, notBeforeMs?: number): Promise<Verdict> {
     const options = notBeforeMs === undefined ? {} : { notBeforeMs };
     const asleep = this.#options.elastiService(key)?.status?.phase === "Asleep";
-    const verdict = asleep
+    return asleep
       ? await watched.scaler.shouldScaleFromZero(signal, options)
       : await watched.scaler.shouldScaleToZero(signal, options);
-    if (verdict.kind !== "Idle") return verdict;
-    const health = await watched.scaler.isHealthy(signal, options);
-    if (health.kind === "Healthy") return verdict;
-    return { ...verdict, kind: "Unknown", reason: health.reason, message: health.message };
   }
 }
 
@@ -141,10 +136,5 @@ const unknown = (reason: string, message: string, sampledAtMs: number): Verdict 
 /** Seconds after the last activity before the target may sleep. */
 export const cooldownMsOf = (es: ElastiService): number =>
   (es.spec.cooldownPeriod ?? specDefaults.cooldownSeconds) * 1_000;
-
-/** An ElastiService without triggers is judged by its traffic. */
-export function triggersOf(es: ElastiService): Trigger[] {
-  return es.spec.triggers !== undefined && es.spec.triggers.length > 0 ? es.spec.triggers : [{ type: "traffic" }];
-}
 
 export const serviceKeyOf = (es: ElastiService): string => keyOf(es.metadata.namespace ?? "", es.spec.service);

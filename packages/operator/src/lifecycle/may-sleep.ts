@@ -23,10 +23,16 @@ export interface SleepQuestion {
 
 export type SleepAnswer =
   | { readonly may: true }
-  /** `inMs`: when time alone may change the answer. */
-  | { readonly may: false; readonly reason: string; readonly message: string; readonly inMs?: number };
+  /** `inMs`: when time alone may change the answer. `unknown`: because something is not known. */
+  | {
+      readonly may: false;
+      readonly reason: string;
+      readonly message: string;
+      readonly inMs?: number;
+      readonly unknown?: boolean;
+    };
 
-const no = (reason: string, message: string, inMs?: number): SleepAnswer =>
+const no = (reason: string, message: string, inMs?: number): Exclude<SleepAnswer, { may: true }> =>
   inMs === undefined ? { may: false, reason, message } : { may: false, reason, message, inMs };
 
 /** Whether one ElastiService alone would let its target sleep. Anything not known for certain is a no. */
@@ -38,7 +44,9 @@ export function maySleep(q: SleepQuestion): SleepAnswer {
     );
   }
   if (q.verdict === undefined) return no("NotAskedYet", "the triggers have not been asked yet");
-  if (q.verdict.kind !== "Idle") return no(q.verdict.reason, q.verdict.message);
+  if (q.verdict.kind !== "Idle") {
+    return { ...no(q.verdict.reason, q.verdict.message), unknown: q.verdict.kind === "Unknown" };
+  }
   if (q.nowMs - q.verdict.sampledAtMs > q.verdictMaxAgeMs)
     return no("VerdictTooOld", "the last answer of the triggers is too old");
   if (!q.insidePeriod) return no("OutsideEnabledPeriod", "outside enabledPeriod the target stays up");

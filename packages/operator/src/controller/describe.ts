@@ -1,0 +1,101 @@
+import type { Condition } from "@elasti/api";
+import type { StoredElastiService } from "../lifecycle/cluster-view.ts";
+import type { TargetState } from "../lifecycle/contracts.ts";
+import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
+import type { ServiceMemory } from "../lifecycle/memory.ts";
+import type { Observation, Step } from "../lifecycle/phases.ts";
+import { type ConditionUpdate, setConditions } from "./conditions.ts";
+import type { Prepared, Warning } from "./parts.ts";
+
+export interface Description {
+  readonly es: StoredElastiService;
+  readonly nowMs: number;
+  readonly prepared: Prepared;
+  readonly observation: Observation;
+  readonly target: TargetState;
+  readonly answer: SleepAnswer;
+  readonly step: Extract<Step, { do: "wait" }>;
+  readonly memory: ServiceMemory;
+  readonly warnings: readonly Warning[];
+}
+
+/** The conditions of an ElastiService whose next step is to wait. */
+export function describe(d: Description): Condition[] {
+  const updates: ConditionUpdate[] = [ready(d), routing(d), target(d), idle(d), ...optional(d)];
+  return setConditions(d.es.status?.conditions ?? [], updates, {
+    nowMs: d.nowMs,
+    generation: d.es.metadata.generation,
+  });
+}
+
+/** The conditions of one that is not acted on at all. */
+describe.refused = (es: StoredElastiService, why: { nowMs: number; reason: string; message: string }): Condition[] =>
+  setConditions(
+    [],
+    [{ type: "Ready", status: "False", reason: why.reason, message: why.message }],
+    // times of conditions that stay are kept
+    { nowMs: why.nowMs, generation: es.metadata.generation, before: es.status?.conditions ?? [] },
+  );
+
+function ready({ observation, prepared, target: state, step }: Description): ConditionUpdate {
+  const type = "Ready";
+  if (prepared.refused !== undefined) return { type, status: "False", ...prepared.refused };
+  if (state.kind !== "found") return { type, status: "False", reason: state.reason, message: state.message };
+  const { phase = "Degraded" } = observation;
+  if (phase === "Degraded") return { type, status: "False", reason: "Degraded", message: step.why };
+  return { type, status: "True", reason: phase, message: step.why };
+}
+
+function routing({ prepared, memory, observation }: Description): ConditionUpdate {
+  const type = "RoutingSupported";
+  if (prepared.refused !== undefined) return { type, status: "False", ...prepared.refused };
+  if (memory.routingProblem !== undefined) return { type, status: "False", ...memory.routingProblem };
+  if (observation.resolvers === 0) {
+    return {
+      type,
+      status: "Unknown",
+      reason: "NoResolver",
+      message: "no resolver listens on the ports of this service",
+    };
+  }
+  return { type, status: "True", reason: observation.mode, message: `resolvers: ${observation.resolvers}` };
+}
+
+function target({ target: state }: Description): ConditionUpdate {
+  const type = "TargetFound";
+  return state.kind === "found"
+    ? { type, status: "True", reason: "Found", message: "the target has a scale subresource" }
+    : { type, status: "False", reason: state.reason, message: state.message };
+}
+
+function idle({ observation, answer }: Description): ConditionUpdate {
+  const type = "Idle";
+  if (observation.phase === "Asleep") return { type, status: "True", reason: "Asleep", message: "at zero replicas" };
+  if (answer.may)
+    return { type, status: "True", reason: "Idle", message: "every trigger is idle and the cooldown is over" };
+  return {
+    type,
+    status: answer.unknown === true ? "Unknown" : "False",
+    reason: answer.reason,
+    message: answer.message,
+  };
+}
+
+function optional({ memory, warnings }: Description): ConditionUpdate[] {
+  const updates: ConditionUpdate[] = warnings.map(({ type, reason, message }) => ({
+    type,
+    status: "True",
+    reason,
+    message,
+  }));
+  if (memory.parkReverted) {
+    updates.push({
+      type: "SelectorReverted",
+      status: "True",
+      reason: "SelectorReverted",
+      message:
+        "somebody takes off the key that Elasti adds to the Service's selector: sleeping goes on in EndpointSlice mode; let your GitOps tool ignore spec.selector['elasti.truefoundry.com/parked']",
+    });
+  }
+  return updates;
+}

@@ -1,0 +1,296 @@
+import { type Condition, type ElastiServiceStatus, FIELD_MANAGER, FINALIZER, keyOf, type Route } from "@elasti/api";
+import { type Clock, ElastiError, errorText, type Logger } from "@elasti/core";
+import { isConflict, isNotFound, type KubeClient, resources, type Service, type WorkResult } from "@elasti/kube";
+import type { ScaleHandler } from "@elasti/scaling";
+import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
+import type { Events, TargetState } from "../lifecycle/contracts.ts";
+import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
+import { type Memories, noteAsleep, noteUndone, type ServiceMemory } from "../lifecycle/memory.ts";
+import { modeInForce, observe, ourSlices } from "../lifecycle/observe.ts";
+import type { Performer, Subject } from "../lifecycle/performer.ts";
+import { clientMode, next, type Observation, type Step } from "../lifecycle/phases.ts";
+import { isParked, type Routing } from "../lifecycle/routing.ts";
+import type { StatusWriter } from "../lifecycle/status-writer.ts";
+import { describe } from "./describe.ts";
+import type { FactsGatherer } from "./facts.ts";
+import type { Parts, Prepared } from "./parts.ts";
+
+/** Steps of one pass; what is left over goes on in the next. */
+const MAX_STEPS = 24;
+/** After a conflict: our view is behind, and an event is on its way; this is for the one that is not. */
+const CONFLICT_PAUSE_MS = 200;
+
+export interface ReconcilerOptions {
+  client: KubeClient;
+  view: ClusterView;
+  gatherer: FactsGatherer;
+  performer: Performer;
+  memories: Memories;
+  routing: Routing;
+  status: StatusWriter;
+  scale: ScaleHandler;
+  parts: Parts;
+  events: Events;
+  clock: Clock;
+  logger: Logger;
+  isLeader: () => boolean;
+  /** Takes up the triggers of a service, or lets them go. */
+  watchTriggers: (key: string) => void;
+  forgetTriggers: (key: string) => void;
+}
+
+/** Brings one ElastiService to what it should be: level-based, one step at a time, each decided on what is there now. */
+export class ElastiServiceReconciler {
+  readonly #options: ReconcilerOptions;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /** @param key `namespace/name` of the ElastiService */
+  async reconcile(key: string): Promise<WorkResult | undefined> {
+    const { view, isLeader, memories, forgetTriggers, parts } = this.#options;
+    const es = view.stores.elastiServices.getByKey(key);
+    if (es === undefined) {
+      memories.forget(key);
+      forgetTriggers(key);
+      return undefined;
+    }
+    const { namespace = "", name } = es.metadata;
+    const current = view.elastiServices.get(namespace, name) ?? es;
+    if (!isLeader()) return await this.#follow(current);
+    try {
+      if (parts.ownerOf(namespace, current.spec.service)?.metadata.uid !== current.metadata.uid)
+        return await this.#refuse(current);
+      return await this.#lead(key, current);
+    } catch (error) {
+      if (isConflict(error)) return { requeueAfterMs: CONFLICT_PAUSE_MS };
+      if (isNotFound(error)) return { requeueAfterMs: CONFLICT_PAUSE_MS };
+      throw error;
+    }
+  }
+
+  async #lead(key: string, first: StoredElastiService): Promise<WorkResult | undefined> {
+    const { view, watchTriggers, parts } = this.#options;
+    let es = first;
+    const { namespace = "", name } = es.metadata;
+    if (es.metadata.deletionTimestamp === undefined) {
+      es = await this.#withFinalizer(es);
+      watchTriggers(key);
+    } else if (!(es.metadata.finalizers ?? []).includes(FINALIZER)) {
+      return undefined;
+    }
+    const service = view.services.get(namespace, es.spec.service);
+    const prepared = await parts.prepare(es, service);
+    for (let count = 0; count < MAX_STEPS; count++) {
+      es = view.elastiServices.get(namespace, name) ?? es;
+      const { subject, observation, target, answer } = await this.#observe(key, es, prepared);
+      const step = next(observation);
+      if (step.do === "wait") return await this.#rest(key, es, { prepared, observation, target, answer, step });
+      // routes and the probe are for resolvers to know before anybody is led to them
+      if (await this.#writeRoutes(es, prepared, target)) continue;
+      this.#noteStep(key, step, observation);
+      await this.#options.performer.perform(step, subject, this.#options.memories.of(key));
+      this.#noteDone(key, step, observation);
+      if (step.do === "release") return undefined;
+    }
+    return { requeueAfterMs: 0 };
+  }
+
+  async #observe(
+    key: string,
+    es: StoredElastiService,
+    prepared: Prepared,
+  ): Promise<{ subject: Subject; observation: Observation; target: TargetState; answer: SleepAnswer }> {
+    const { view, gatherer, memories, scale, parts } = this.#options;
+    const namespace = es.metadata.namespace ?? "";
+    const memory = memories.of(key);
+    const service = view.services.get(namespace, es.spec.service);
+    this.#noteRevert(es, service, memory);
+    const listed = parts.listed(es, service, prepared.routes);
+    const about = {
+      service,
+      refused: prepared.refused?.reason,
+      desiredSlices: listed.slices,
+      slicesMatch: listed.match,
+      namespaceGoing: parts.namespaceGoing(namespace),
+    };
+    const { target } = gatherer.gather(es, about);
+    // a leader without a run, or one whose write had no clear answer, must not judge by a watch that may be behind
+    const { run } = memory;
+    const uncertain = run === undefined || run.zero === "conflict" || run.zero === "unknown-outcome";
+    if (es.status?.phase === "Sealed" && uncertain && target.kind === "found") await scale.read(target.ref);
+    const gathered = gatherer.gather(es, about);
+    const subject: Subject = {
+      key,
+      es,
+      service,
+      ourSlices: ourSlices(
+        gathered.facts.publicSlices,
+        listed.slices.map(({ metadata }) => metadata.name),
+      ),
+      desiredSlices: listed.slices,
+      target: gathered.target,
+      listed: listed.resolvers,
+      required: parts.requiredResolvers(),
+      wakeReason: gathered.wakeReason,
+    };
+    return { subject, observation: observe(gathered.facts), target: gathered.target, answer: gathered.answer };
+  }
+
+  /** Writes what resolvers need to know, before a step relies on it. @returns whether something was written */
+  async #writeRoutes(es: StoredElastiService, prepared: Prepared, target: TargetState): Promise<boolean> {
+    if (es.metadata.deletionTimestamp !== undefined) return false;
+    const { parts, status, memories } = this.#options;
+    const memory = memories.of(keyOf(es.metadata.namespace, es.metadata.name));
+    const wanted = {
+      routes: prepared.routes as Route[],
+      probe: target.kind === "found" ? parts.probeOf(target.template) : es.status?.probe,
+      routingMode: modeInForce(es, memory.parkReverted),
+    };
+    const before = { routes: es.status?.routes, probe: es.status?.probe, routingMode: es.status?.routingMode };
+    if (JSON.stringify(wanted) === JSON.stringify(before)) return false;
+    await status.write(es, wanted);
+    return true;
+  }
+
+  /** Nothing to do for now: status says how things stand. */
+  async #rest(
+    key: string,
+    es: StoredElastiService,
+    seen: {
+      prepared: Prepared;
+      observation: Observation;
+      target: TargetState;
+      answer: SleepAnswer;
+      step: Extract<Step, { do: "wait" }>;
+    },
+  ): Promise<WorkResult | undefined> {
+    const { status, memories, clock, parts } = this.#options;
+    const { observation, answer, step } = seen;
+    if (await this.#writeRoutes(es, seen.prepared, seen.target)) return { requeueAfterMs: 0 };
+    const memory = memories.of(key);
+    const conditions = describe({ es, ...seen, memory, nowMs: clock.now(), warnings: parts.warnings(es) });
+    const change: { -readonly [K in keyof ElastiServiceStatus]?: ElastiServiceStatus[K] } = {};
+    if (JSON.stringify(conditions) !== JSON.stringify(es.status?.conditions ?? []))
+      change.conditions = conditions as Condition[];
+    const mode = clientMode(observation);
+    if (mode !== es.status?.mode) change.mode = mode;
+    if (es.metadata.generation !== undefined && es.metadata.generation !== es.status?.observedGeneration) {
+      change.observedGeneration = es.metadata.generation;
+    }
+    const active = activityToWrite(es, memory.lastActiveMs);
+    if (active !== undefined) change.lastActiveTime = active;
+    if (Object.keys(change).length > 0 && es.metadata.deletionTimestamp === undefined) await status.write(es, change);
+    const waits = [step.atMostMs, !answer.may && observation.phase === "Serving" ? answer.inMs : undefined].filter(
+      (ms): ms is number => ms !== undefined,
+    );
+    return waits.length === 0 ? undefined : { requeueAfterMs: Math.max(1, Math.ceil(Math.min(...waits))) };
+  }
+
+  /** Somebody took our park off while we were falling asleep: this sleep goes on without it. */
+  #noteRevert(es: StoredElastiService, service: Service | undefined, memory: ServiceMemory): void {
+    const { run } = memory;
+    if (run === undefined || !run.parkWritten || memory.parkReverted || service === undefined) return;
+    if (es.status?.phase !== "Draining" || isParked(service)) return;
+    memory.parkReverted = true;
+    this.#options.events.record(
+      es,
+      "Warning",
+      "SelectorReverted",
+      "the key that Elasti adds to the Service's selector was taken off; sleeping goes on with EndpointSlices only",
+    );
+  }
+
+  #noteStep(key: string, step: Step, o: Observation): void {
+    if (step.do !== "set-phase") return;
+    const memory = this.#options.memories.of(key);
+    const leavesSleep =
+      (o.phase === "Draining" || o.phase === "Sealed") && step.phase !== "Sealed" && step.phase !== "Asleep";
+    if (!leavesSleep) return;
+    const { run } = memory;
+    const byActivity = (run?.requestsSeen ?? 0) > 0 || o.wantsAwake || run?.look === "not-idle" || o.fence === "landed";
+    noteUndone(memory, this.#options.clock.now(), byActivity);
+    if (run?.proof === "failed")
+      memory.routingProblem = {
+        reason: "RoutingUnsupported",
+        message: `not proven that traffic reaches the resolvers: ${run.proofDetail}`,
+      };
+    else if (run?.seal === "refused") this.#options.logger.info({ key, reason: run.sealDetail }, "seal refused");
+  }
+
+  #noteDone(key: string, step: Step, o: Observation): void {
+    const memory = this.#options.memories.of(key);
+    if (step.do === "set-phase" && step.phase === "Asleep" && o.phase === "Sealed") noteAsleep(memory);
+    if (step.do !== "set-phase")
+      this.#options.logger.debug(
+        { key, phase: o.phase, epoch: o.epoch, reason: step.do },
+        step.do === "wait" ? "" : step.why,
+      );
+  }
+
+  /** Not the leader: only drops resolvers that are gone from slices that stand. */
+  async #follow(es: StoredElastiService): Promise<undefined> {
+    const { view, routing, parts, logger } = this.#options;
+    const namespace = es.metadata.namespace ?? "";
+    const service = view.services.get(namespace, es.spec.service);
+    if (service === undefined || es.status?.routes === undefined) return undefined;
+    const listed = parts.listed(es, service, es.status.routes);
+    const ours = ourSlices(
+      view.slicesOf(namespace, es.spec.service),
+      listed.slices.map(({ metadata }) => metadata.name),
+    );
+    if (ours.length === 0 || listed.resolvers.length === 0 || !parts.listsTheGone(ours)) return undefined;
+    try {
+      await routing.writeSlices(ours, listed.slices);
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      logger.debug({ namespace, service: es.spec.service }, "the slice was written by another replica");
+    }
+    return undefined;
+  }
+
+  /** A second ElastiService for a Service: it says so and touches nothing. */
+  async #refuse(es: StoredElastiService): Promise<undefined> {
+    const { parts, status, clock } = this.#options;
+    const namespace = es.metadata.namespace ?? "";
+    if (es.metadata.deletionTimestamp !== undefined) {
+      await parts.removeFinalizer(es);
+      return undefined;
+    }
+    const owner = parts.ownerOf(namespace, es.spec.service);
+    const conditions = describe.refused(es, {
+      nowMs: clock.now(),
+      reason: "DuplicateService",
+      message: `ElastiService ${owner?.metadata.name} already has the Service ${es.spec.service}; one of the two has to go`,
+    });
+    if (JSON.stringify(conditions) !== JSON.stringify(es.status?.conditions ?? []))
+      await status.write(es, { conditions });
+    return undefined;
+  }
+
+  async #withFinalizer(es: StoredElastiService): Promise<StoredElastiService> {
+    const finalizers = es.metadata.finalizers ?? [];
+    if (finalizers.includes(FINALIZER)) return es;
+    const { client, view } = this.#options;
+    const { namespace, name, resourceVersion } = es.metadata;
+    const body = { metadata: { resourceVersion, finalizers: [...finalizers, FINALIZER] } };
+    return view.elastiServices.wrote(
+      await client.patch<StoredElastiService>(resources.elastiServices, namespace, name, "merge", body, {
+        fieldManager: FIELD_MANAGER,
+      }),
+    );
+  }
+}
+
+/** Activity is written to status now and then, so that a cooldown survives a restart. */
+function activityToWrite({ spec, status }: StoredElastiService, lastActiveMs: number): string | undefined {
+  const written = status?.lastActiveTime === undefined ? 0 : Date.parse(status.lastActiveTime);
+  const stepMs = Math.min(60_000, Math.max(5_000, (spec.cooldownPeriod ?? 900) * 100));
+  return lastActiveMs - written >= stepMs ? new Date(lastActiveMs).toISOString() : undefined;
+}
+
+/** For the log of a failed pass. */
+export function failureReason(error: unknown): string {
+  return error instanceof ElastiError ? error.code : errorText(error);
+}

@@ -1,0 +1,307 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { next, nextForWake, type Observation, type SleepRun } from "../../src/lifecycle/phases.ts";
+
+const awake: Observation = {
+  phase: "Serving",
+  epoch: 7,
+  drainEpoch: 4,
+  phaseAgeMs: 60_000,
+  podsGone: false,
+  mode: "SelectorSwap",
+  lifecycle: "live",
+  service: "ok",
+  parked: false,
+  serviceEpoch: 6,
+  slice: "absent",
+  resolvers: 2,
+  publicPods: 1,
+  publicReady: 1,
+  target: "found",
+  replicas: 1,
+  podsLeft: 1,
+  readyPods: 1,
+  trustsReady: true,
+  answered: false,
+  maySleep: false,
+  wantsAwake: false,
+  peersSealed: true,
+  fence: "none",
+  run: undefined,
+};
+
+const run: SleepRun = {
+  drainEpoch: 8,
+  parkWritten: false,
+  proof: "none",
+  grace: "none",
+  look: "none",
+  seal: "none",
+  targetRead: false,
+  zero: "none",
+  zeroTries: 0,
+  requestsSeen: 0,
+};
+
+const draining: Observation = { ...awake, phase: "Draining", epoch: 8, drainEpoch: 8, maySleep: true, run };
+const routed: Observation = {
+  ...draining,
+  slice: "current",
+  parked: true,
+  publicPods: 0,
+  publicReady: 0,
+  run: { ...run, parkWritten: true },
+};
+const sealed: Observation = {
+  ...routed,
+  phase: "Sealed",
+  epoch: 9,
+  run: { ...run, parkWritten: true, proof: "ok", grace: "over", look: "idle", targetRead: true },
+};
+const asleep: Observation = {
+  ...awake,
+  phase: "Asleep",
+  slice: "current",
+  replicas: 0,
+  podsLeft: 0,
+  publicPods: 0,
+  publicReady: 0,
+  readyPods: 0,
+};
+
+/** What a step says in one word. */
+function said(o: Observation): string {
+  const step = next(o);
+  return step.do === "set-phase" ? step.phase : step.do;
+}
+
+describe("from Serving", () => {
+  const cases: [string, Partial<Observation>, string][] = [
+    ["waits while it is awake", {}, "wait"],
+    ["begins to drain when it may sleep", { maySleep: true }, "Draining"],
+    ["does not drain without a resolver", { maySleep: true, resolvers: 0 }, "wait"],
+    ["takes a leftover park off", { parked: true, slice: "current" }, "unpark"],
+    ["leads to resolvers before it takes a park off", { parked: true, slice: "absent" }, "write-slice"],
+    ["removes the slice once pods are published", { slice: "current" }, "delete-slice"],
+    ["fences a late park before it removes the slice", { slice: "current", serviceEpoch: 3 }, "fence-service"],
+    ["keeps the slice while no pod is ready", { slice: "current", publicReady: 0 }, "wait"],
+    ["lets resolvers hold when no pod is ready", { publicReady: 0 }, "write-slice"],
+    ["follows the resolvers while the slice stands", { slice: "stale", publicReady: 0 }, "write-slice"],
+    ["leads to resolvers after a manual scale to zero", { replicas: 0 }, "write-slice"],
+    ["is asleep after a manual scale to zero", { replicas: 0, slice: "current", publicReady: 0 }, "Asleep"],
+    ["Always: writes the slice first", { mode: "Always" }, "write-slice"],
+    ["Always: then parks", { mode: "Always", slice: "current" }, "park"],
+    [
+      "Always: lets clients through when no resolver is up",
+      { mode: "Always", slice: "current", parked: true, resolvers: 0 },
+      "unpark",
+    ],
+    ["is degraded without its Service", { service: "missing" }, "Degraded"],
+    ["is degraded without its target", { target: "missing" }, "Degraded"],
+    ["deleted: releases when nothing of ours is left", { lifecycle: "restore" }, "release"],
+    ["deleted: takes the park off first", { lifecycle: "restore", parked: true, slice: "current" }, "unpark"],
+    [
+      "deleted: keeps the slice until pods are published",
+      { lifecycle: "restore", slice: "current", publicReady: 0, phaseAgeMs: 5 },
+      "wait",
+    ],
+  ];
+  for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...awake, ...change }), expected));
+});
+
+describe("in Draining", () => {
+  const changed = (change: Partial<SleepRun>): Partial<Observation> => ({ run: { ...routed.run!, ...change } });
+  const cases: [string, Partial<Observation>, string][] = [
+    ["writes the slice first", { slice: "absent", parked: false, publicPods: 1, run }, "write-slice"],
+    ["then parks", { parked: false, publicPods: 1, run }, "park"],
+    ["waits for Kubernetes to empty its slices", { publicPods: 1 }, "wait"],
+    ["gives up when Kubernetes does not", { publicPods: 1, phaseAgeMs: 61_000 }, "Serving"],
+    ["proves that traffic reaches the resolvers", {}, "start-proof"],
+    ["is undone when that is not proven", changed({ proof: "failed" }), "Serving"],
+    ["then lets the grace pass", changed({ proof: "ok" }), "start-grace"],
+    ["then looks again", changed({ proof: "ok", grace: "over" }), "look-again"],
+    ["is undone when it is not idle then", changed({ proof: "ok", grace: "over", look: "not-idle" }), "Serving"],
+    ["reads the target before it seals", changed({ proof: "ok", grace: "over", look: "idle" }), "read-target"],
+    ["then seals", changed({ proof: "ok", grace: "over", look: "idle", targetRead: true }), "Sealed"],
+    ["is undone by a request", changed({ requestsSeen: 1 }), "Serving"],
+    ["is undone by activity", { maySleep: false }, "Serving"],
+    ["is undone by another leader", { run: undefined }, "Serving"],
+    ["is undone by a run of another epoch", changed({ drainEpoch: 5 }), "Serving"],
+    ["is undone when it is deleted", { lifecycle: "restore" }, "Serving"],
+    ["is undone when the park was reverted", { parked: false }, "Serving"],
+    [
+      "EndpointSlice: needs neither park nor proof",
+      { mode: "EndpointSlice", parked: false, publicPods: 1 },
+      "start-grace",
+    ],
+  ];
+  for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...routed, ...change }), expected));
+});
+
+describe("in Sealed", () => {
+  const changed = (change: Partial<SleepRun>): Partial<Observation> => ({ run: { ...sealed.run!, ...change } });
+  const cases: [string, Partial<Observation>, string][] = [
+    ["asks every resolver to hold", {}, "start-seal"],
+    ["scales to zero when all do", changed({ seal: "acked" }), "zero"],
+    [
+      "waits for the other services of the target",
+      { ...changed({ seal: "acked" }), peersSealed: false, phaseAgeMs: 1 },
+      "wait",
+    ],
+    [
+      "fences when they do not come",
+      { ...changed({ seal: "acked" }), peersSealed: false, phaseAgeMs: 61_000 },
+      "fence-target",
+    ],
+    ["is asleep after the zero", changed({ seal: "acked", zero: "done" }), "Asleep"],
+    ["fences when a resolver refuses", changed({ seal: "refused" }), "fence-target"],
+    ["fences after a conflict", changed({ seal: "acked", zero: "conflict" }), "fence-target"],
+    [
+      "writes again when the outcome is unknown",
+      changed({ seal: "acked", zero: "unknown-outcome", zeroTries: 1 }),
+      "zero",
+    ],
+    ["fences when it stays unknown", changed({ seal: "acked", zero: "unknown-outcome", zeroTries: 3 }), "fence-target"],
+    ["is undone only behind the fence", { fence: "kept" }, "Serving"],
+    ["wakes when the zero had landed", { fence: "landed" }, "Waking"],
+    ["another leader finishes what has landed", { run: undefined, replicas: 0 }, "Asleep"],
+    ["another leader fences what has not", { run: undefined }, "fence-target"],
+    ["fences for a hold", { wantsAwake: true }, "fence-target"],
+  ];
+  for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...sealed, ...change }), expected));
+});
+
+describe("from Asleep", () => {
+  const cases: [string, Partial<Observation>, string][] = [
+    ["notes that the pods are gone", {}, "mark-pods-gone"],
+    ["waits for the last pods", { podsLeft: 1 }, "wait"],
+    ["takes the park off then", { podsGone: true, parked: true }, "unpark"],
+    [
+      "keeps the park of a target without readiness probe",
+      { podsGone: true, parked: true, trustsReady: false },
+      "wait",
+    ],
+    ["Always: keeps the park", { podsGone: true, parked: true, mode: "Always" }, "wait"],
+    ["follows the resolvers", { slice: "stale" }, "write-slice"],
+    ["scales up for a hold", { wantsAwake: true }, "scale-up"],
+    ["is waking once replicas are asked for", { replicas: 1 }, "Waking"],
+    ["deleted: scales up", { lifecycle: "restore" }, "scale-up"],
+    ["deleted with its namespace: only lets go", { lifecycle: "release", parked: true }, "unpark"],
+  ];
+  for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...asleep, ...change }), expected));
+});
+
+describe("in Waking", () => {
+  const waking: Observation = { ...asleep, phase: "Waking", replicas: 1, podsGone: true };
+  const cases: [string, Partial<Observation>, string][] = [
+    ["waits for a pod", {}, "wait"],
+    ["serves when one is published", { publicReady: 1 }, "Serving"],
+    ["takes off a park that sleep had left", { parked: true }, "unpark"],
+    ["waits for old pods first", { parked: true, podsGone: false, phaseAgeMs: 500 }, "wait"],
+    ["no readiness probe: parked until a pod has answered", { parked: true, trustsReady: false, readyPods: 1 }, "wait"],
+    ["no readiness probe: then not", { parked: true, trustsReady: false, answered: true }, "unpark"],
+    ["Always: serves when a pod is ready", { mode: "Always", parked: true, readyPods: 1 }, "Serving"],
+    ["falls asleep again when it is taken back", { replicas: 0 }, "Asleep"],
+    ["scales up again while somebody waits", { replicas: 0, wantsAwake: true }, "scale-up"],
+  ];
+  for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...waking, ...change }), expected));
+});
+
+describe("a hold at a replica that does not lead", () => {
+  const cases: [string, Partial<Observation>, string][] = [
+    ["does nothing while it serves", {}, "wait"],
+    ["scales up what was scaled to zero by hand", { replicas: 0 }, "scale-up"],
+    ["ends Draining", { phase: "Draining" }, "Serving"],
+    ["fences Sealed first", { phase: "Sealed" }, "fence-target"],
+    ["then ends Sealed", { phase: "Sealed", fence: "kept" }, "Serving"],
+    ["or wakes", { phase: "Sealed", fence: "landed" }, "Waking"],
+    ["scales up from Asleep", { phase: "Asleep", replicas: 0 }, "scale-up"],
+    ["then says so", { phase: "Asleep" }, "Waking"],
+  ];
+  for (const [name, change, expected] of cases) {
+    it(name, () => {
+      const step = nextForWake({ ...awake, ...change });
+      assert.equal(step.do === "set-phase" ? step.phase : step.do, expected);
+    });
+  }
+});
+
+describe("whatever is observed", () => {
+  const observation = fc.record({
+    phase: fc.constantFrom("Serving", "Draining", "Sealed", "Asleep", "Waking", "Degraded", undefined),
+    epoch: fc.constantFrom(8, 9),
+    drainEpoch: fc.constantFrom(0, 8),
+    phaseAgeMs: fc.constantFrom(0, 100_000, 200_000),
+    podsGone: fc.boolean(),
+    mode: fc.constantFrom("SelectorSwap", "EndpointSlice", "Always"),
+    lifecycle: fc.constantFrom("live", "restore", "release"),
+    service: fc.constantFrom("ok", "missing", "refused"),
+    parked: fc.boolean(),
+    serviceEpoch: fc.constantFrom(0, 8, 9),
+    slice: fc.constantFrom("absent", "stale", "current"),
+    resolvers: fc.constantFrom(0, 2),
+    publicPods: fc.constantFrom(0, 1),
+    publicReady: fc.constantFrom(0, 1),
+    target: fc.constantFrom("found", "missing"),
+    replicas: fc.constantFrom(0, 1),
+    podsLeft: fc.constantFrom(0, 1),
+    readyPods: fc.constantFrom(0, 1),
+    trustsReady: fc.boolean(),
+    answered: fc.boolean(),
+    maySleep: fc.boolean(),
+    wantsAwake: fc.boolean(),
+    peersSealed: fc.boolean(),
+    fence: fc.constantFrom("none", "kept", "landed"),
+    run: fc.option(
+      fc.record({
+        drainEpoch: fc.constant(8),
+        parkWritten: fc.boolean(),
+        proof: fc.constantFrom("none", "running", "ok", "failed"),
+        grace: fc.constantFrom("none", "running", "over"),
+        look: fc.constantFrom("none", "running", "idle", "not-idle"),
+        seal: fc.constantFrom("none", "running", "acked", "refused"),
+        targetRead: fc.boolean(),
+        zero: fc.constantFrom("none", "done", "conflict", "unknown-outcome"),
+        zeroTries: fc.constantFrom(0, 3),
+        requestsSeen: fc.constantFrom(0, 1),
+      }),
+      { nil: undefined },
+    ),
+  }) as fc.Arbitrary<Observation>;
+
+  it("writes zero only while sealed, acknowledged, idle and unwanted", () => {
+    fc.assert(
+      fc.property(observation, (o) => {
+        if (next(o).do !== "zero") return;
+        assert.equal(o.phase, "Sealed");
+        assert.equal(o.run?.seal, "acked");
+        assert.equal(o.wantsAwake, false);
+        assert.equal(o.peersSealed || o.run?.zero === "unknown-outcome", true);
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  it("leaves Sealed for a forwarding phase only behind the fence", () => {
+    fc.assert(
+      fc.property(observation, (o) => {
+        const step = next(o);
+        if (o.phase !== "Sealed" || step.do !== "set-phase") return;
+        if (step.phase === "Serving" || step.phase === "Waking") assert.notEqual(o.fence, "none");
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  it("parks only what leads to a resolver, and removes the slice only from what is not parked", () => {
+    fc.assert(
+      fc.property(observation, (o) => {
+        const step = next(o);
+        if (step.do === "park") assert.ok(o.slice === "current" && o.resolvers > 0);
+        if (step.do === "delete-slice") assert.equal(o.parked, false);
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+});
