@@ -31,10 +31,9 @@ export function describe(d: Description): Condition[] {
 /** The conditions of one that is not acted on at all. */
 describe.refused = (es: StoredElastiService, why: { nowMs: number; reason: string; message: string }): Condition[] =>
   setConditions(
-    [],
+    es.status?.conditions ?? [],
     [{ type: "Ready", status: "False", reason: why.reason, message: why.message }],
-    // times of conditions that stay are kept
-    { nowMs: why.nowMs, generation: es.metadata.generation, before: es.status?.conditions ?? [] },
+    { nowMs: why.nowMs, generation: es.metadata.generation },
   );
 
 function ready({ observation, prepared, target: state, step }: Description): ConditionUpdate {

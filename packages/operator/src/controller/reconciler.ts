@@ -142,7 +142,7 @@ export class ElastiServiceReconciler {
   async #writeRoutes(es: StoredElastiService, prepared: Prepared, target: TargetState): Promise<boolean> {
     if (es.metadata.deletionTimestamp !== undefined) return false;
     const { parts, status, memories } = this.#options;
-    const memory = memories.of(keyOf(es.metadata.namespace, es.metadata.name));
+    const memory = memories.of(keyOf(es.metadata.namespace ?? "", es.metadata.name));
     const wanted = {
       routes: prepared.routes as Route[],
       probe: target.kind === "found" ? parts.probeOf(target.template) : es.status?.probe,
