@@ -17,7 +17,7 @@ const waker: Waker & { calls: unknown[] } = {
   calls: [],
   async wake(request) {
     this.calls.push(request);
-    const { service } = request;
+    const { svc: service } = request;
     if (service === "unknown") throw operatorErrors.ELASTI_UNKNOWN_SERVICE("no ElastiService names shop/unknown");
     if (service === "forbidden") throw foreign.ELASTI_TEST_FORBIDDEN("not allowed to patch deployments/scale");
     if (service === "down") throw foreign.ELASTI_TEST_DOWN("no answer", { details: { retryAfterMs: 4_200 } });
@@ -64,7 +64,7 @@ describe("notifications", () => {
       phase: "Waking",
       epoch: 7,
     });
-    assert.deepEqual(waker.calls, [{ namespace: "shop", service: "web", count: 1 }]);
+    assert.deepEqual(waker.calls, [good]);
   });
 
   it("reads JSON whatever the content type says, and takes unknown fields", async () => {

@@ -1,6 +1,6 @@
 import type { Condition } from "@elasti/api";
 
-/** A condition as it stands now; times are added by `setConditions`. */
+/** What a condition should say. */
 export interface ConditionUpdate {
   readonly type: string;
   readonly status: Condition["status"];
@@ -8,30 +8,48 @@ export interface ConditionUpdate {
   readonly message: string;
 }
 
-/** The API server takes longer messages; nobody reads them. */
-const MAX_MESSAGE = 1_024;
+/** Longest message; whatever an API server or a Prometheus had to say, status stays small. */
+export const maxConditionMessage = 1_024;
+
+/** The order in which people read them; others follow by name. */
+const order = ["Ready", "RoutingSupported", "TargetFound", "Idle"];
+
+const rankOf = (type: string): number => (order.includes(type) ? order.indexOf(type) : order.length);
 
 /**
- * The conditions that `updates` say, in their order; others go. `lastTransitionTime` moves only when status changes. A message that
- * changed alone is taken over only together with a change of status or reason: numbers in messages would otherwise write
- * status in every round.
+ * The conditions of a status: exactly those in `updates`, in a stable order. A condition whose status is what it was keeps
+ * its transition time; one that changes nothing but that time is left as it was, so that equal input gives equal output.
+ * @param existing what status says now
+ * @param options.before where former times are looked up, where that is not `existing`
  */
 export function setConditions(
-  before: readonly Condition[],
+  existing: readonly Condition[],
   updates: readonly ConditionUpdate[],
-  options: { readonly nowMs: number; readonly generation: number | undefined },
+  options: { nowMs: number; generation?: number | undefined; before?: readonly Condition[] },
 ): Condition[] {
-  const { nowMs, generation } = options;
-  return updates.map(({ type, status, reason, message }) => {
-    const old = before.find((condition) => condition.type === type);
-    const same = old !== undefined && old.status === status && old.reason === reason;
+  const before = options.before ?? existing;
+  const byType = new Map(updates.map((update) => [update.type, update]));
+  const conditions = [...byType.values()].map((update): Condition => {
+    const old = before.find(({ type }) => type === update.type);
     return {
-      type,
-      status,
-      reason,
-      message: same ? old.message : message.slice(0, MAX_MESSAGE),
-      lastTransitionTime: old?.status === status ? old.lastTransitionTime : new Date(nowMs).toISOString(),
-      ...(generation === undefined ? {} : { observedGeneration: generation }),
+      type: update.type,
+      status: update.status,
+      reason: oneWord(update.reason),
+      message: cut(update.message),
+      lastTransitionTime:
+        old?.status === update.status ? old.lastTransitionTime : new Date(options.nowMs).toISOString(),
+      ...(options.generation === undefined ? {} : { observedGeneration: options.generation }),
     };
   });
+  return conditions.sort((a, b) => rankOf(a.type) - rankOf(b.type) || (a.type < b.type ? -1 : 1));
+}
+
+/** Kubernetes' own rule for reasons: letters, digits, underscores, beginning with a letter. */
+function oneWord(reason: string): string {
+  const word = reason.replaceAll(/[^A-Za-z0-9_]/g, "");
+  return /^[A-Za-z]/.test(word) ? word.slice(0, 256) : "Unknown";
+}
+
+function cut(message: string): string {
+  return message.length <= maxConditionMessage ? message : `${message.slice(0, maxConditionMessage - 1)}…`;
 }

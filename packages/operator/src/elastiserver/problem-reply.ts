@@ -73,6 +73,7 @@ const expected: Readonly<Record<string, string>> = {
   count: "a whole number, 0 or more",
   svc: "a Service name, 1 to 63 characters",
   namespace: "a namespace, 1 to 63 characters",
+  epoch: "a whole number, 0 or more",
 };
 
 type Violation = NonNullable<FastifyError["validation"]>[number];

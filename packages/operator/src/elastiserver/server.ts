@@ -1,6 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { type NotificationReply, NotificationReplySchema, NotificationSchema, paths } from "@elasti/api";
+import {
+  type Notification,
+  type NotificationReply,
+  NotificationReplySchema,
+  NotificationSchema,
+  paths,
+} from "@elasti/api";
 import { type Clock, ElastiError, errorText, type Logger, type Metrics } from "@elasti/core";
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from "@fastify/type-provider-typebox";
 import Fastify, { type FastifyError, type FastifyReply } from "fastify";
@@ -16,7 +22,7 @@ export interface Waker {
    * Requests wait for a service.
    * @throws ELASTI_UNKNOWN_SERVICE when no ElastiService names it; other errors say why the wake failed
    */
-  wake(request: { namespace: string; service: string; count: number }): Promise<NotificationReply>;
+  wake(notification: Notification): Promise<NotificationReply>;
 }
 
 export interface ElastiServerDeps {
@@ -149,8 +155,7 @@ export class ElastiServer {
         },
       },
       async (request, reply) => {
-        const { svc: service, namespace, count } = request.body;
-        const answer = await this.#wake({ namespace, service, count });
+        const answer = await this.#wake(request.body);
         return reply.code(200).send(answer);
       },
     );
@@ -168,20 +173,20 @@ export class ElastiServer {
     });
   }
 
-  async #wake(request: { namespace: string; service: string; count: number }): Promise<NotificationReply> {
+  async #wake(notification: Notification): Promise<NotificationReply> {
     if (this.#working >= this.#options.maxNotifications) {
       this.#notifications.inc({ outcome: "ELASTI_SERVER_BUSY" });
       throw operatorErrors.ELASTI_SERVER_BUSY(`${this.#options.maxNotifications} notifications are at work`);
     }
     this.#working += 1;
     try {
-      const reply = await this.#deps.waker.wake(request);
+      const reply = await this.#deps.waker.wake(notification);
       this.#notifications.inc({ outcome: reply.outcome });
       return reply;
     } catch (error) {
       const failure = wakeFailure(error);
       this.#notifications.inc({ outcome: failure.code });
-      const { namespace, service } = request;
+      const { namespace, svc: service } = notification;
       this.#deps.logger.warn(
         { namespace, service, reason: failure.code, error: errorText(error) },
         "notification could not be served",

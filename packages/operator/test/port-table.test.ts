@@ -1,0 +1,267 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { silentLogger } from "@elasti/core";
+import { ManualClock } from "@elasti/core/testing";
+import { type ConfigMap, kubeErrors } from "@elasti/kube";
+import fc from "fast-check";
+import {
+  allocatePorts,
+  expiredPorts,
+  type PortRow,
+  quarantineMs,
+  releasePorts,
+  type WantedPort,
+} from "../src/controller/port-allocation.ts";
+import { PortTable } from "../src/controller/port-table.ts";
+import { MemoryKube } from "./kit/kube.ts";
+
+const small = { first: 10_000, last: 10_004 };
+
+function apply(rows: Map<number, PortRow>, changes: ReadonlyMap<number, PortRow | null>): void {
+  for (const [port, row] of changes) {
+    if (row === null) rows.delete(port);
+    else rows.set(port, row);
+  }
+}
+
+describe("allocatePorts", () => {
+  it("gives the lowest free ports, and the same again without a change", () => {
+    const rows = new Map<number, PortRow>([[10_001, { service: "a/x", name: "", port: 80 }]]);
+    const wanted = [
+      { name: "http", port: 80 },
+      { name: "grpc", port: 90 },
+    ];
+    const { resolverPorts, changes } = allocatePorts(rows, "a/web", wanted, 0, small);
+    assert.deepEqual(resolverPorts, [10_000, 10_002]);
+    apply(rows, changes);
+    const again = allocatePorts(rows, "a/web", wanted, 1, small);
+    assert.deepEqual([again.resolverPorts, again.changes.size], [[10_000, 10_002], 0]);
+  });
+
+  it("keeps the port of what keeps its name or its number", () => {
+    const rows = new Map<number, PortRow>();
+    const first = allocatePorts(
+      rows,
+      "a/web",
+      [
+        { name: "http", port: 80 },
+        { name: "grpc", port: 90 },
+      ],
+      0,
+      small,
+    );
+    apply(rows, first.changes);
+    const renumbered = allocatePorts(
+      rows,
+      "a/web",
+      [
+        { name: "grpc", port: 91 },
+        { name: "http", port: 80 },
+      ],
+      1,
+      small,
+    );
+    assert.deepEqual(renumbered.resolverPorts, [10_001, 10_000]);
+    apply(rows, renumbered.changes);
+    const renamed = allocatePorts(
+      rows,
+      "a/web",
+      [
+        { name: "web", port: 80 },
+        { name: "grpc", port: 91 },
+      ],
+      2,
+      small,
+    );
+    assert.deepEqual(renamed.resolverPorts, [10_000, 10_001]);
+    assert.deepEqual(rows.get(10_001), { service: "a/web", name: "grpc", port: 91 });
+  });
+
+  it("keeps names with their ports when two swap numbers", () => {
+    const rows = new Map<number, PortRow>();
+    apply(
+      rows,
+      allocatePorts(
+        rows,
+        "a/web",
+        [
+          { name: "a", port: 1 },
+          { name: "b", port: 2 },
+        ],
+        0,
+        small,
+      ).changes,
+    );
+    const swapped = allocatePorts(
+      rows,
+      "a/web",
+      [
+        { name: "a", port: 2 },
+        { name: "b", port: 1 },
+      ],
+      0,
+      small,
+    );
+    assert.deepEqual(swapped.resolverPorts, [10_000, 10_001]);
+  });
+
+  it("keeps a released port from others for an hour, not from its own service", () => {
+    const rows = new Map<number, PortRow>();
+    const wanted = [{ name: "http", port: 80 }];
+    apply(rows, allocatePorts(rows, "a/web", wanted, 0, small).changes);
+    apply(rows, releasePorts(rows, "a/web", 100));
+    assert.equal(releasePorts(rows, "a/web", 200).size, 0);
+    assert.deepEqual(allocatePorts(rows, "a/other", wanted, 100 + quarantineMs - 1, small).resolverPorts, [10_001]);
+    assert.deepEqual(allocatePorts(rows, "a/web", wanted, 100 + quarantineMs - 1, small).resolverPorts, [10_000]);
+    assert.deepEqual(allocatePorts(rows, "a/other", wanted, 100 + quarantineMs, small).resolverPorts, [10_000]);
+    assert.deepEqual(expiredPorts(rows, 100 + quarantineMs), [10_000]);
+  });
+
+  it("says so when no port is free, and changes nothing", () => {
+    const rows = new Map<number, PortRow>();
+    const many = Array.from({ length: 6 }, (_, i) => ({ name: `p${i}`, port: i + 1 }));
+    assert.throws(() => allocatePorts(rows, "a/web", many, 0, small), { code: "ELASTI_PORTS_EXHAUSTED" });
+  });
+
+  it("never gives one port to two, never moves what stays, and holds every quarantine", () => {
+    const port = fc.record({ name: fc.constantFrom("a", "b", "c", ""), port: fc.integer({ min: 1, max: 4 }) });
+    const step = fc.record({
+      service: fc.constantFrom("n/a", "n/b", "n/c"),
+      wanted: fc.option(fc.uniqueArray(port, { selector: (p) => p.port, maxLength: 3 }), { nil: undefined }),
+      pass: fc.integer({ min: 0, max: quarantineMs / 2 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
+        const rows = new Map<number, PortRow>();
+        const live = new Map<string, Map<number, WantedPort>>();
+        const freedAt = new Map<number, { at: number; by: string }>();
+        let now = 0;
+        for (const { service, wanted, pass } of steps) {
+          now += pass;
+          if (wanted !== undefined && new Set(wanted.map((w) => w.name)).size !== wanted.length) continue;
+          const before = live.get(service) ?? new Map<number, WantedPort>();
+          if (wanted === undefined) {
+            apply(rows, releasePorts(rows, service, now));
+            for (const p of before.keys()) freedAt.set(p, { at: now, by: service });
+            live.delete(service);
+            continue;
+          }
+          const { resolverPorts, changes } = allocatePorts(rows, service, wanted, now, { first: 1, last: 1_000 });
+          apply(rows, changes);
+          const after = new Map(resolverPorts.map((p, i) => [p, wanted[i]!]));
+          assert.equal(after.size, wanted.length);
+          for (const [p, want] of after) {
+            for (const [other, ports] of live) if (other !== service) assert.ok(!ports.has(p));
+            const freed = freedAt.get(p);
+            if (freed !== undefined && freed.by !== service) assert.ok(now - freed.at >= quarantineMs);
+            const same = [...before].find(([, old]) => old.name === want.name && old.port === want.port);
+            if (same !== undefined) assert.equal(p, same[0]);
+          }
+          for (const p of before.keys()) if (!after.has(p)) freedAt.set(p, { at: now, by: service });
+          live.set(service, after);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe("PortTable", () => {
+  const tableOf = (kube: MemoryKube, clock = new ManualClock()) =>
+    new PortTable({ client: kube, clock, logger: silentLogger }, { namespace: "elasti" });
+  const http = [{ name: "http", port: 80 }];
+  const load = (kube: MemoryKube) => kube.find<ConfigMap>("configmaps", "elasti/elasti-ports-0");
+
+  it("stores what it gives, and writes nothing for what it has", async () => {
+    const kube = new MemoryKube();
+    const table = tableOf(kube);
+    assert.deepEqual(await table.allocate("a/web", http), [10_000]);
+    assert.deepEqual(await table.allocate("a/web", http), [10_000]);
+    assert.deepEqual(kube.writes, ["create configmaps elasti/elasti-ports-0"]);
+    assert.equal(load(kube)?.metadata.labels?.["elasti.truefoundry.com/port-table"], "true");
+    assert.deepEqual(await tableOf(kube).allocate("a/web", http), [10_000]);
+    assert.deepEqual(await tableOf(kube).services(), new Set(["a/web"]));
+  });
+
+  it("puts what comes together into one write, and 1,000 ports into one ConfigMap", async () => {
+    const kube = new MemoryKube();
+    const table = tableOf(kube);
+    const all = await Promise.all(Array.from({ length: 1_001 }, (_, i) => table.allocate(`a/s${i}`, http)));
+    assert.deepEqual(
+      all.map(([port]) => port),
+      Array.from({ length: 1_001 }, (_, i) => 10_000 + i),
+    );
+    assert.deepEqual(kube.writes, [
+      "create configmaps elasti/elasti-ports-0",
+      "create configmaps elasti/elasti-ports-1",
+    ]);
+  });
+
+  it("reads again and decides anew when somebody else wrote in between", async () => {
+    const kube = new MemoryKube();
+    const mine = tableOf(kube);
+    const theirs = tableOf(kube);
+    await mine.allocate("a/one", http);
+    assert.deepEqual(await theirs.allocate("a/two", http), [10_001]);
+    assert.deepEqual(await mine.allocate("a/three", http), [10_002]);
+    assert.equal(Object.keys(load(kube)?.data ?? {}).length, 3);
+  });
+
+  it("gives up after several conflicts, and passes other failures on", async () => {
+    const kube = new MemoryKube();
+    const table = tableOf(kube);
+    kube.beforeWrite = () => {
+      throw kubeErrors.ELASTI_KUBE_CONFLICT("changed");
+    };
+    await assert.rejects(table.allocate("a/web", http), { code: "ELASTI_PORT_TABLE_CONTENDED" });
+    kube.beforeWrite = () => {
+      throw kubeErrors.ELASTI_KUBE_FORBIDDEN("not allowed");
+    };
+    await assert.rejects(table.allocate("a/web", http), { code: "ELASTI_KUBE_FORBIDDEN" });
+    kube.beforeWrite = undefined;
+    assert.deepEqual(await table.allocate("a/web", http), [10_000]);
+  });
+
+  it("finds its own row after a write whose outcome it did not learn", async () => {
+    const kube = new MemoryKube();
+    const table = tableOf(kube);
+    await table.allocate("a/zero", http);
+    kube.beforeWrite = (_verb, object) => {
+      kube.beforeWrite = undefined;
+      kube.put("configmaps", object);
+      throw kubeErrors.ELASTI_KUBE_TIMEOUT("no answer", { details: { sent: true } });
+    };
+    assert.deepEqual(await table.allocate("a/web", http), [10_001]);
+    assert.equal(kube.writes.length, 1);
+  });
+
+  it("lets the rows of a past quarantine go with the next write", async () => {
+    const kube = new MemoryKube();
+    const clock = new ManualClock();
+    const table = tableOf(kube, clock);
+    await table.allocate("a/web", http);
+    await table.release("a/web");
+    await table.release("a/web");
+    await table.release("a/unknown");
+    assert.deepEqual(await table.services(), new Set());
+    assert.equal(kube.writes.length, 2);
+    await clock.advance(quarantineMs);
+    assert.deepEqual(await table.allocate("a/two", [...http, { name: "b", port: 2 }]), [10_000, 10_001]);
+    assert.deepEqual(Object.keys(load(kube)?.data ?? {}), ["10000", "10001"]);
+  });
+
+  it("leaves ports alone whose rows somebody has spoilt", async () => {
+    const kube = new MemoryKube();
+    kube.put("configmaps", {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: {
+        name: "elasti-ports-0",
+        namespace: "elasti",
+        labels: { "elasti.truefoundry.com/port-table": "true" },
+      },
+      data: { "10000": "{", "10001": '{"service":7}' },
+    } as ConfigMap);
+    assert.deepEqual(await tableOf(kube).allocate("a/web", http), [10_002]);
+  });
+});
