@@ -1,7 +1,7 @@
-import { type Condition, type ElastiServiceStatus, keyOf, type Route } from "@elasti/api";
+import { keyOf } from "@elasti/api";
 import type { Clock } from "@elasti/core";
 import type { EndpointSlice, Service } from "@elasti/kube";
-import type { WakeReason } from "@elasti/scaling";
+import { cooldownOf, enabledPeriodAt, type WakeReason } from "@elasti/scaling";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { TargetState, TargetView, Verdicts } from "../lifecycle/contracts.ts";
@@ -10,13 +10,6 @@ import type { Memories } from "../lifecycle/memory.ts";
 import { type Facts, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
 import { cooldownMsOf } from "../sleep-loop.ts";
 
-export type { Condition, ElastiServiceStatus, Facts, Route };
-
-export interface EnabledPeriod {
-  /** Whether sleeping is allowed at a moment; false for a period that cannot be read. */
-  inside(es: StoredElastiService, atMs: number): boolean;
-}
-
 export interface FactsOptions {
   view: ClusterView;
   targets: TargetView;
@@ -24,7 +17,6 @@ export interface FactsOptions {
   verdicts: Verdicts;
   memories: Memories;
   clock: Clock;
-  period: EnabledPeriod;
   /** A verdict older than this says nothing about now, in ms. */
   verdictMaxAgeMs: number;
   /** Names of every resolver that may carry a request. */
@@ -41,7 +33,7 @@ export class FactsGatherer {
 
   /** Whether this ElastiService alone would let its target sleep. */
   maySleepAlone(es: StoredElastiService): SleepAnswer {
-    const { hub, verdicts, memories, clock, period, verdictMaxAgeMs, requiredResolvers } = this.#options;
+    const { hub, verdicts, memories, clock, verdictMaxAgeMs, requiredResolvers } = this.#options;
     const namespace = es.metadata.namespace ?? "";
     const key = keyOf(namespace, es.metadata.name);
     const now = clock.now();
@@ -50,11 +42,14 @@ export class FactsGatherer {
     const { autoscaler } = es.spec;
     return maySleep({
       nowMs: now,
-      cooldownMs: cooldownMsOf(es),
-      lastActiveMs: lastActiveMs(es, memory.lastActiveMs, traffic.lastRequestAtMs),
+      cooldown: cooldownOf({
+        activityMs: activityOf(es, memory.lastActiveMs, traffic.lastRequestAtMs),
+        cooldownMs: cooldownMsOf(es),
+        nowMs: now,
+      }),
       verdict: verdicts.latest(key),
       verdictMaxAgeMs,
-      insidePeriod: period.inside(es, now),
+      insidePeriod: enabledPeriodAt(es.spec.enabledPeriod, now).inside,
       inFlight: traffic.inFlight,
       held: traffic.held,
       silentResolvers: requiredResolvers().filter((id) => !traffic.reporters.includes(id)),
@@ -81,7 +76,7 @@ export class FactsGatherer {
       namespaceGoing: boolean;
     },
   ): { facts: Facts; target: TargetState; answer: SleepAnswer; wakeReason: WakeReason } {
-    const { view, targets, hub, verdicts, memories, clock, period } = this.#options;
+    const { view, targets, hub, verdicts, memories, clock } = this.#options;
     const namespace = es.metadata.namespace ?? "";
     const key = keyOf(namespace, es.metadata.name);
     const memory = memories.of(key);
@@ -93,7 +88,8 @@ export class FactsGatherer {
       may: true as const,
     };
     const triggered = es.status?.phase === "Asleep" && verdicts.latest(key)?.kind === "Active";
-    const scheduled = !period.inside(es, clock.now());
+    const period = enabledPeriodAt(es.spec.enabledPeriod, clock.now());
+    const scheduled = !period.inside && period.problem === undefined;
     const ours = ourSlices(
       publicSlices,
       about.desiredSlices.map(({ metadata }) => metadata.name),
@@ -126,16 +122,14 @@ export class FactsGatherer {
   }
 }
 
-/** The last activity known of a service, from status, from this process and from the resolvers; at the least its creation. */
-function lastActiveMs(
+/** The activity known of a service, from status, from this process and from the resolvers; at the least its creation. */
+function activityOf(
   { metadata, status }: StoredElastiService,
   remembered: number,
   requested: number | undefined,
-): number {
-  const times = [metadata.creationTimestamp, status?.lastActiveTime, status?.lastScaledUpTime].map((time) =>
-    time === undefined ? 0 : Date.parse(time),
-  );
-  return Math.max(remembered, requested ?? 0, ...times);
+): number[] {
+  const written = [metadata.creationTimestamp, status?.lastActiveTime, status?.lastScaledUpTime];
+  return [remembered, requested ?? 0, ...written.map((time) => (time === undefined ? 0 : Date.parse(time)))];
 }
 
 /** `Deployment` and `deployments` name one kind. */

@@ -1,11 +1,9 @@
-import type { Verdict } from "@elasti/scaling";
+import type { Cooldown, Verdict } from "@elasti/scaling";
 
 /** What decides whether a target may sleep now. Times in ms of wall clock. */
 export interface SleepQuestion {
   readonly nowMs: number;
-  readonly cooldownMs: number;
-  /** Last activity known: an Active verdict, a wake, a request. */
-  readonly lastActiveMs: number;
+  readonly cooldown: Cooldown;
   readonly verdict: Verdict | undefined;
   /** A verdict older than this says nothing about now. */
   readonly verdictMaxAgeMs: number;
@@ -53,8 +51,7 @@ export function maySleep(q: SleepQuestion): SleepAnswer {
   if (q.inFlight > 0) return no("InFlight", `${q.inFlight} requests are in flight`);
   if (q.held > 0) return no("Held", `${q.held} requests are held`);
   if (q.silentResolvers.length > 0) return no("ResolverSilent", `no report from ${q.silentResolvers.join(", ")}`);
-  const cooldownLeft = q.lastActiveMs + q.cooldownMs - q.nowMs;
-  if (cooldownLeft > 0) return no("Cooldown", "within cooldownPeriod of the last activity", cooldownLeft);
+  if (!q.cooldown.over) return no("Cooldown", "within cooldownPeriod of the last activity", q.cooldown.remainingMs);
   if (q.nowMs < q.notBeforeMs)
     return no("SleepFailed", "the last attempt to sleep did not succeed", q.notBeforeMs - q.nowMs);
   return { may: true };
