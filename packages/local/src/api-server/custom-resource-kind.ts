@@ -1,4 +1,5 @@
 import type { Resource } from "@elasti/kube";
+import { type FieldError, invalid } from "./field-error.ts";
 import { type ApiObject, asArray, asObject, type JsonObject, jsonEqual } from "./json.ts";
 import { evaluateJsonPath, parseJsonPath } from "./json-path.ts";
 import { type Column, defineKind, type Kind, type ScaleFields } from "./kind.ts";
@@ -26,6 +27,19 @@ function scaleFields(declared: JsonObject): ScaleFields {
       return typeof value === "string" ? value : "";
     },
   };
+}
+
+/** Counts that a Scale could not show. */
+function validateScaleFields(scale: ScaleFields | undefined, object: ApiObject): FieldError[] {
+  const problems: FieldError[] = [];
+  for (const path of scale === undefined ? [] : [scale.specReplicas, scale.statusReplicas]) {
+    let value: unknown = object;
+    for (const part of path) value = asObject(value)[part];
+    if (typeof value === "number" && value < 0) {
+      problems.push(invalid(`.${path.join(".")}`, value, "should be a non-negative integer"));
+    }
+  }
+  return problems;
 }
 
 function printerColumn(declared: JsonObject): Column {
@@ -67,6 +81,7 @@ export function customResourceKind(definition: ApiObject): Kind {
   const schema = asObject(asObject(version?.schema).openAPIV3Schema);
   const subresources = asObject(version?.subresources);
   const hasStatus = subresources.status !== undefined;
+  const scale = subresources.scale === undefined ? undefined : scaleFields(asObject(subresources.scale));
   const columns = asArray(version?.additionalPrinterColumns).map((column) => printerColumn(asObject(column)));
   const resource: Resource = {
     group: String(spec.group),
@@ -84,7 +99,7 @@ export function customResourceKind(definition: ApiObject): Kind {
     categories: asArray(names.categories).map(String),
     hasStatus,
     unconditionalUpdate: false,
-    ...(subresources.scale === undefined ? {} : { scale: scaleFields(asObject(subresources.scale)) }),
+    ...(scale === undefined ? {} : { scale }),
     movesGeneration: contentMoved(hasStatus),
     decode(object) {
       const unknown = prune(schema, object);
@@ -99,7 +114,7 @@ export function customResourceKind(definition: ApiObject): Kind {
       if (previous.status === undefined) delete object.status;
       else object.status = previous.status;
     },
-    validate: (object) => validateSchema(schema, object),
+    validate: (object) => [...validateSchema(schema, object), ...validateScaleFields(scale, object)],
     columns: columns.length === 0 ? [] : [nameColumn, ...columns],
   });
 }

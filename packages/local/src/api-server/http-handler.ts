@@ -4,7 +4,8 @@ import { discoveryDocument, versionInfo } from "./discovery.ts";
 import type { KindsRegistry } from "./kinds-registry.ts";
 import { openApiDocument } from "./openapi.ts";
 import { parseResourcePath } from "./request-path.ts";
-import { type ResourceHandler, sendJson, sendText } from "./resource-handler.ts";
+import type { ResourceHandler } from "./resource-handler.ts";
+import { sendJson, sendText } from "./response.ts";
 import { internalError, StatusError, unauthorized } from "./status-error.ts";
 
 const healthPaths = new Set(["/healthz", "/readyz", "/livez"]);

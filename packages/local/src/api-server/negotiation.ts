@@ -1,5 +1,8 @@
 import type { IncomingMessage } from "node:http";
+import { decodeProtobuf } from "./protobuf.ts";
 import { badRequest, bodyTooLarge, notAcceptable, unsupportedMediaType } from "./status-error.ts";
+
+export const protobufType = "application/vnd.kubernetes.protobuf";
 
 /** The form in which objects are asked for. */
 export type Form = "plain" | "table" | "partial";
@@ -38,6 +41,11 @@ export async function readBody(
   if (size === 0) return undefined;
   const type = mediaType(request);
   if (type !== "" && !accepted.includes(type)) throw unsupportedMediaType(accepted);
+  if (type === protobufType) {
+    const object = decodeProtobuf(Buffer.concat(chunks));
+    if (object === undefined) throw unsupportedMediaType(accepted.filter((one) => one !== protobufType));
+    return object;
+  }
   try {
     return JSON.parse(Buffer.concat(chunks).toString());
   } catch (error) {

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "@elasti/core";
 import type { ObjectMeta } from "@elasti/kube";
-import { type FieldError, forbidden, invalid } from "./field-error.ts";
+import { type FieldError, invalid } from "./field-error.ts";
 import { type ApiObject, cloneJson, isJsonObject, jsonEqual } from "./json.ts";
 import { apiVersionOf, collectionOf, type Kind } from "./kind.ts";
 import { type FieldWriter, trackFields } from "./managed-fields.ts";
+import { carriedMetadata, checkNamespace, compactMetadata, validateMetadataUpdate } from "./metadata.ts";
 import { generateName, subdomainProblem, validateMetadata } from "./names.ts";
 import {
   alreadyExists,
@@ -294,13 +295,6 @@ export class Objects {
   }
 }
 
-function checkNamespace(namespace: string | undefined, metadata: ObjectMeta): void {
-  if (metadata.namespace === undefined || metadata.namespace === "") return;
-  if (metadata.namespace !== (namespace ?? "")) {
-    throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
-  }
-}
-
 function checkPreconditions(kind: Kind, current: ApiObject, options: DeleteOptions): void {
   const { uid, resourceVersion, name } = current.metadata;
   const named = { ...kind.resource, plural: kind.resource.kind };
@@ -327,47 +321,6 @@ function namespaceFinalizers(object: ApiObject): unknown[] {
   return Array.isArray(spec.finalizers) ? spec.finalizers : [];
 }
 
-/** What an update may not touch is taken from the stored object. */
-function carriedMetadata(sent: ObjectMeta, previous: ObjectMeta): ObjectMeta {
-  const metadata: ObjectMeta = { ...sent, name: previous.name };
-  for (const field of [
-    "namespace",
-    "uid",
-    "creationTimestamp",
-    "generation",
-    "resourceVersion",
-    "generateName",
-  ] as const) {
-    const value = previous[field];
-    if (value === undefined) delete metadata[field];
-    else Object.assign(metadata, { [field]: value });
-  }
-  if (previous.deletionTimestamp === undefined) {
-    delete metadata.deletionTimestamp;
-    delete metadata.deletionGracePeriodSeconds;
-  } else {
-    metadata.deletionTimestamp = previous.deletionTimestamp;
-    if (previous.deletionGracePeriodSeconds !== undefined) {
-      metadata.deletionGracePeriodSeconds = previous.deletionGracePeriodSeconds;
-    }
-  }
-  return compactMetadata(metadata);
-}
-
-function validateMetadataUpdate(metadata: ObjectMeta, previous: ObjectMeta): FieldError[] {
-  if (previous.deletionTimestamp === undefined) return [];
-  const known = new Set(previous.finalizers ?? []);
-  const added = (metadata.finalizers ?? []).filter((finalizer) => !known.has(finalizer));
-  if (added.length === 0) return [];
-  const list = added.map((finalizer) => JSON.stringify(finalizer)).join(", ");
-  return [
-    forbidden(
-      "metadata.finalizers",
-      `no new finalizers can be added if the object is being deleted, found new finalizers []string{${list}}`,
-    ),
-  ];
-}
-
 function statusUpdate(kind: Kind, sent: ApiObject, previous: ApiObject): ApiObject {
   if (kind.mergeStatus !== undefined) return kind.mergeStatus(sent, previous);
   const object = cloneJson(previous);
@@ -375,15 +328,4 @@ function statusUpdate(kind: Kind, sent: ApiObject, previous: ApiObject): ApiObje
   else object.status = sent.status;
   if (sent.metadata.managedFields !== undefined) object.metadata.managedFields = sent.metadata.managedFields;
   return object;
-}
-
-/** Leaves out what Go's omitempty leaves out. */
-function compactMetadata(metadata: ObjectMeta): ObjectMeta {
-  const compact: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries(metadata)) {
-    if (value === null || value === undefined || value === "") continue;
-    if (typeof value === "object" && Object.keys(value).length === 0) continue;
-    compact[field] = value;
-  }
-  return compact as unknown as ObjectMeta;
 }

@@ -14,8 +14,8 @@ export function openApiDocument(
 ): { body: string; type: string } | undefined {
   if (path === "/openapi/v2") {
     // older clients read protobuf alone; an empty message is a document without definitions, and then nothing is checked
-    const range = accept?.split(",")[0]?.trim() ?? "";
-    if (range.startsWith(protobufV2)) return { body: "", type: range };
+    const asked = accept ?? "";
+    if (asked.includes(protobufV2)) return { body: "", type: `${protobufV2}.v1.0+protobuf` };
     return json({ swagger: "2.0", info, paths: {}, definitions: {} });
   }
   const groupVersions = new Set(kinds.all().map((kind) => `${rootOf(kind)}${apiVersionOf(kind.resource)}`));

@@ -1,15 +1,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "@elasti/core";
+import { parseDeleteOptions } from "./delete-options.ts";
 import { type ApiObject, isJsonObject, type JsonObject, jsonText } from "./json.ts";
 import { apiVersionOf, type Kind, type ScaleFields } from "./kind.ts";
 import { podKind } from "./kinds/pods.ts";
 import type { KindsRegistry } from "./kinds-registry.ts";
 import { listObjects, parseSelection } from "./list.ts";
-import { acceptedForm, type Form, fieldManager, mediaType, readBody } from "./negotiation.ts";
+import { acceptedForm, type Form, fieldManager, mediaType, protobufType, readBody } from "./negotiation.ts";
 import type { DeleteOptions, Objects, WriteContext } from "./objects.ts";
 import { applyPatchType, jsonPatchType, mergePatchType, patched } from "./patch.ts";
 import { bindPod } from "./pod-binding.ts";
 import type { ResourcePath } from "./request-path.ts";
+import { sendJson, sendText } from "./response.ts";
 import { patchScale, replaceScale, scaleOf } from "./scale.ts";
 import { decodeObject, privateObject } from "./sent-object.ts";
 import { badRequest, methodNotAllowed, type StatusBody, unsupportedMediaType } from "./status-error.ts";
@@ -28,7 +30,7 @@ interface Call {
 type NamedCall = Call & { readonly name: string };
 
 const jsonTypes = ["application/json"];
-const deleteTypes = ["application/json", "application/vnd.kubernetes.protobuf"];
+const objectTypes = ["application/json", protobufType];
 
 /** Answers get, list, watch, create, update, patch, delete and deletecollection for every kind. */
 export class ResourceHandler {
@@ -241,21 +243,7 @@ export class ResourceHandler {
   }
 
   async #deleteOptions({ query, request }: Call): Promise<DeleteOptions> {
-    const body = await readBody(request, deleteTypes, this.#maxBodyBytes);
-    const sent = isJsonObject(body) ? body : {};
-    const preconditions = isJsonObject(sent.preconditions) ? sent.preconditions : {};
-    const grace = sent.gracePeriodSeconds ?? query.get("gracePeriodSeconds") ?? undefined;
-    const policy = sent.propagationPolicy ?? query.get("propagationPolicy") ?? undefined;
-    if (policy !== undefined && !["Orphan", "Background", "Foreground"].includes(String(policy))) {
-      throw badRequest(`propagationPolicy: Unsupported value: ${JSON.stringify(policy)}`);
-    }
-    return {
-      uid: typeof preconditions.uid === "string" ? preconditions.uid : undefined,
-      resourceVersion: typeof preconditions.resourceVersion === "string" ? preconditions.resourceVersion : undefined,
-      gracePeriodSeconds: grace === undefined ? undefined : Number(grace),
-      propagationPolicy: policy === undefined ? undefined : String(policy),
-      dryRun: Array.isArray(sent.dryRun) ? sent.dryRun.includes("All") : query.get("dryRun") === "All",
-    };
+    return parseDeleteOptions(await readBody(request, objectTypes, this.#maxBodyBytes), query);
   }
 
   #missing({ kind, path, name }: NamedCall): boolean {
@@ -267,7 +255,7 @@ export class ResourceHandler {
   }
 
   async #sentObject(call: Call): Promise<ApiObject> {
-    return this.#decode(call, await readBody(call.request, jsonTypes, this.#maxBodyBytes));
+    return this.#decode(call, await readBody(call.request, objectTypes, this.#maxBodyBytes));
   }
 
   #decode({ kind, query, response }: Call, body: unknown): ApiObject {
@@ -328,17 +316,4 @@ function unversioned(object: ApiObject): ApiObject {
 function includeOf(query: URLSearchParams): IncludeObject {
   const include = query.get("includeObject");
   return include === "None" || include === "Object" ? include : "Metadata";
-}
-
-export function sendJson(response: ServerResponse, code: number, body: unknown): void {
-  sendText(response, code, JSON.stringify(body));
-}
-
-export function sendText(response: ServerResponse, code: number, text: string, type = "application/json"): void {
-  response.writeHead(code, {
-    "Content-Type": type,
-    "Content-Length": Buffer.byteLength(text),
-    "Cache-Control": "no-cache, private",
-  });
-  response.end(text);
 }

@@ -27,6 +27,7 @@ function defaultService(object: ApiObject): void {
   for (const port of asArray(spec.ports)) {
     if (!isJsonObject(port)) continue;
     setDefault(port, "protocol", "TCP");
+    if (port.nodePort === 0) delete port.nodePort;
     if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === "") port.targetPort = port.port;
   }
   if (spec.type === "ExternalName") {
