@@ -35,7 +35,7 @@ describe("HTTP/1 forwarding", () => {
     assert.match(text, /^HTTP\/1.1 299 /);
     assert.match(text, /X-Bb: 1\r\nx-AA: \xe4\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nContent-Length: 2\r\n/);
     assert.doesNotMatch(text, /\r\nDate:/i);
-    assert.deepEqual(await nextOutcome(), { kind: "answered", status: 299 });
+    assert.deepEqual(await nextOutcome(), { kind: "answered", status: 299, fromPod: true });
   });
 
   it("appends to X-Forwarded-For and leaves the others as they came", async (t) => {
@@ -134,7 +134,7 @@ describe("HTTP/1 forwarding", () => {
     request.end(up);
     const [response] = (await once(request, "response")) as [IncomingMessage];
     assert.equal((await read(response)).toString(), sha(up));
-    assert.deepEqual(await nextOutcome(), { kind: "answered", status: 200 });
+    assert.deepEqual(await nextOutcome(), { kind: "answered", status: 200, fromPod: true });
   });
 
   it("says not-sent with the error of a refused connect", async (t) => {
@@ -216,7 +216,7 @@ describe("HTTP/1 forwarding", () => {
     client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${MB5}\r\n\r\n`);
     client.send(Buffer.alloc(1_000_000));
     await client.until("\r\n\r\nbig");
-    assert.deepEqual(await nextOutcome(), { kind: "answered", status: 413 });
+    assert.deepEqual(await nextOutcome(), { kind: "answered", status: 413, fromPod: true });
     client.send(Buffer.alloc(MB5 - 1_000_000));
     const { how } = await client.end();
     assert.equal(how, "end");
@@ -254,7 +254,7 @@ describe("HTTP/1 forwarding", () => {
       (await sent.promise)();
       const { how } = await client.end();
       assert.equal(how, "reset");
-      assert.deepEqual(await nextOutcome(), { kind: "answered", status: 200 });
+      assert.deepEqual(await nextOutcome(), { kind: "answered", status: 200, fromPod: false });
     });
   }
 

@@ -2,15 +2,15 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "@elasti/core";
 import type { Dispatcher } from "undici";
 import type { ForwardOptions } from "../contracts.ts";
-import { clientLeft, reset } from "./answer.ts";
 import { BodyRelay } from "./body-relay.ts";
+import { clientLeft, reset } from "./client-side.ts";
 import type { PodConnection } from "./connections.ts";
 import { extraHeaders, incomingHeaders, latin1, type OutgoingHead } from "./headers.ts";
 
 /** How one try on one connection ended. */
 export type ExchangeEnd =
   /** The pod answered, and the client has it, or its connection was reset in the middle. */
-  | { readonly kind: "answered"; readonly status: number }
+  | { readonly kind: "answered"; readonly status: number; readonly fromPod: boolean }
   /** Nothing was written and the body is unread. */
   | { readonly kind: "unsent"; readonly error: Error }
   /** Bytes were written and not one came back. */
@@ -112,14 +112,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   readonly #onBodyWanted = (): void => {
-    const { headers, httpVersionMinor } = this.#request;
-    if (httpVersionMinor >= 1 && headers.expect !== undefined && !this.#response.headersSent)
-      this.#response.writeContinue();
+    const response = this.#response;
+    if (this.#request.headers.expect === undefined || response.headersSent) return;
+    // Node's own mark: whoever accepted the request may have told the client already
+    if ("_sent100" in response && response._sent100 === true) return;
+    response.writeContinue();
   };
 
   /** Fires after the last byte was handed to the kernel, and when the client has gone. */
   readonly #onClientClose = (): void => {
-    if (this.#response.writableFinished) this.#end({ kind: "answered", status: this.#status });
+    if (this.#response.writableFinished) this.#end({ kind: "answered", status: this.#status, fromPod: true });
     else this.#giveUp();
   };
 
@@ -217,7 +219,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#response.headersSent) {
       const status = this.#status;
       reset(this.#response.socket);
-      this.#end({ kind: "answered", status });
+      this.#end({ kind: "answered", status, fromPod: false });
       return;
     }
     const { bytesRead, bytesWritten } = this.#connection.socket;

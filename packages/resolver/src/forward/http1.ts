@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Clock, ElastiError, errorText, type Timer } from "@elasti/core";
+import { answerProblem } from "../answers.ts";
 import type { ForwardOptions, ForwardOutcome, PodTarget } from "../contracts.ts";
 import { errors } from "../errors.ts";
-import { answerProblem, clientLeft } from "./answer.ts";
+import { clientLeft } from "./client-side.ts";
 import type { Connections, PodConnection } from "./connections.ts";
 import { Exchange } from "./exchange.ts";
 import { type OutgoingHead, outgoingHead } from "./headers.ts";
@@ -36,7 +37,7 @@ export class Http1 {
       head = outgoingHead(request);
     } catch (error) {
       if (!(error instanceof ElastiError)) throw error;
-      return this.#refuse(request, response, error);
+      return this.#refuse(request, response, error, options);
     }
     const mayRepeat = !head.hasBody && repeatable.has(request.method ?? "");
     let connection = this.#connections.idle(pod);
@@ -69,6 +70,7 @@ export class Http1 {
         request,
         response,
         errors.ELASTI_FORWARD_FAILED(`${why}: ${errorText(end.error)}`, { cause: end.error }),
+        options,
       );
     }
   }
@@ -96,13 +98,18 @@ export class Http1 {
     }
   }
 
-  async #refuse(request: IncomingMessage, response: ServerResponse, error: ElastiError): Promise<ForwardOutcome> {
+  async #refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    error: ElastiError,
+    options: ForwardOptions,
+  ): Promise<ForwardOutcome> {
     if (clientLeft(request, response)) return { kind: "client-left" };
     const closed = new Promise((resolve) => response.once("close", resolve));
-    answerProblem(response, error);
-    this.#linger(request, response, false);
+    answerProblem(response, error, options.closeConnection);
+    this.#linger(request, response, options.closeConnection);
     await closed;
-    return { kind: "answered", status: error.status };
+    return { kind: "answered", status: error.status, fromPod: false };
   }
 
   /**

@@ -3,9 +3,10 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type Clock, type ElastiError, errorText } from "@elasti/core";
 import { createProxyServer, type ProxyServer } from "http-proxy-3";
+import { answerSocket } from "../answers.ts";
 import type { ForwardOptions, ForwardOutcome, PodTarget } from "../contracts.ts";
 import { errors } from "../errors.ts";
-import { answerProblemRaw, reset } from "./answer.ts";
+import { reset } from "./client-side.ts";
 import { dial } from "./dial.ts";
 import { extraHeaders } from "./headers.ts";
 
@@ -59,7 +60,11 @@ class Upgrade {
       // a client that ended in good order has had its end passed on; anything else is passed on as what it was
       if (clientFailed || !client.readableEnded) reset(pod);
       else if (this.#status !== 101) pod.destroy();
-      this.#result.resolve(this.#status === 0 ? { kind: "client-left" } : { kind: "answered", status: this.#status });
+      this.#result.resolve(
+        this.#status === 0
+          ? { kind: "client-left" }
+          : { kind: "answered", status: this.#status, fromPod: !this.#podFailed },
+      );
     });
     pod.on("error", () => {
       this.#podFailed = true;
@@ -110,7 +115,8 @@ class Upgrade {
     if (this.#client.destroyed) return;
     if (this.#status === 0) {
       this.#status = 502;
-      answerProblemRaw(
+      this.#podFailed = true;
+      answerSocket(
         this.#client,
         errors.ELASTI_FORWARD_FAILED(`the pod ended the connection without an answer: ${errorText(error)}`, {
           cause: error,
@@ -149,8 +155,8 @@ export class Upgrades {
   ): Promise<ForwardOutcome> {
     const refused = refusal(request);
     if (refused !== undefined) {
-      answerProblemRaw(socket, refused);
-      return { kind: "answered", status: refused.status };
+      answerSocket(socket, refused);
+      return { kind: "answered", status: refused.status, fromPod: false };
     }
     const leaving = new AbortController();
     const onLeave = () => leaving.abort(new Error("the client left"));
