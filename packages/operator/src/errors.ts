@@ -17,5 +17,6 @@ export const operatorErrors = defineErrors({
   ELASTI_UPGRADE_REQUIRED: { status: 426, retryable: false, title: "A session needs Upgrade: elasti-session" },
   ELASTI_TOO_MANY_SESSIONS: { status: 503, retryable: true, title: "Too many sessions" },
   ELASTI_PORTS_EXHAUSTED: { status: 503, retryable: true, title: "No resolver port is free" },
+  ELASTI_PRIVATE_SERVICE_TAKEN: { status: 409, retryable: true, title: "The name of the private Service is taken" },
   ELASTI_PORT_TABLE_CONTENDED: { status: 503, retryable: true, title: "The port table keeps changing" },
 });

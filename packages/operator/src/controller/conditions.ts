@@ -17,28 +17,28 @@ const order = ["Ready", "RoutingSupported", "TargetFound", "Idle"];
 const rankOf = (type: string): number => (order.includes(type) ? order.indexOf(type) : order.length);
 
 /**
- * The conditions of a status: exactly those in `updates`, in a stable order. A condition whose status is what it was keeps
- * its transition time; one that changes nothing but that time is left as it was, so that equal input gives equal output.
- * @param existing what status says now
- * @param options.before where former times are looked up, where that is not `existing`
+ * The conditions that `updates` say, in a stable order; others go. `lastTransitionTime` moves only when status changes. A
+ * message that changed alone is not taken over: numbers in messages would otherwise write status in every round.
+ * @param before what status says now
  */
 export function setConditions(
-  existing: readonly Condition[],
+  before: readonly Condition[],
   updates: readonly ConditionUpdate[],
-  options: { nowMs: number; generation?: number | undefined; before?: readonly Condition[] },
+  options: { readonly nowMs: number; readonly generation: number | undefined },
 ): Condition[] {
-  const before = options.before ?? existing;
+  const { nowMs, generation } = options;
   const byType = new Map(updates.map((update) => [update.type, update]));
-  const conditions = [...byType.values()].map((update): Condition => {
-    const old = before.find(({ type }) => type === update.type);
+  const conditions = [...byType.values()].map(({ type, status, reason: given, message }): Condition => {
+    const reason = oneWord(given);
+    const old = before.find((condition) => condition.type === type);
+    const sameStatus = old !== undefined && old.status === status;
     return {
-      type: update.type,
-      status: update.status,
-      reason: oneWord(update.reason),
-      message: cut(update.message),
-      lastTransitionTime:
-        old?.status === update.status ? old.lastTransitionTime : new Date(options.nowMs).toISOString(),
-      ...(options.generation === undefined ? {} : { observedGeneration: options.generation }),
+      type,
+      status,
+      reason,
+      message: sameStatus && old.reason === reason ? old.message : cut(message),
+      lastTransitionTime: sameStatus ? old.lastTransitionTime : new Date(nowMs).toISOString(),
+      ...(generation === undefined ? {} : { observedGeneration: generation }),
     };
   });
   return conditions.sort((a, b) => rankOf(a.type) - rankOf(b.type) || (a.type < b.type ? -1 : 1));

@@ -1,0 +1,156 @@
+import { type ElastiService, PARK_KEY, privateServiceName } from "@elasti/api";
+import type { Service, ServicePort } from "@elasti/kube";
+
+/** Why a Service cannot be led to resolvers, and what to do about it. */
+export interface Refusal {
+  /** One word; a heading in docs/troubleshooting.md. */
+  readonly reason:
+    | "ServiceMissing"
+    | "ExternalNameService"
+    | "HeadlessService"
+    | "NoSelector"
+    | "NoPorts"
+    | "UdpOnly"
+    | "LocalTrafficPolicy";
+  readonly message: string;
+}
+
+/** Worth knowing, and changes nothing. */
+export interface Note {
+  readonly type: "PortsSkipped" | "SharedTarget" | "UnmanagedServices";
+  readonly reason: string;
+  readonly message: string;
+}
+
+export type ServiceCheck =
+  | { readonly ok: true; readonly ports: readonly ServicePort[]; readonly notes: readonly Note[] }
+  | ({ readonly ok: false } & Refusal);
+
+export interface ServiceQuestion {
+  /** Name of the Service that is meant. */
+  readonly name: string;
+  readonly service: Service | undefined;
+  /** Nodes with a resolver that is ready. */
+  readonly resolverNodes: ReadonlySet<string>;
+  /** All nodes; undefined when they are not known. */
+  readonly nodes: ReadonlySet<string> | undefined;
+}
+
+/** Whether a Service can be led to resolvers, and by which of its ports. */
+export function checkService({ name, service, resolverNodes, nodes }: ServiceQuestion): ServiceCheck {
+  if (service === undefined)
+    return refuse("ServiceMissing", `Service ${name} does not exist: create it, or correct spec.service`);
+  const { spec } = service;
+  if (spec.type === "ExternalName")
+    return refuse(
+      "ExternalNameService",
+      `Service ${name} is of type ExternalName, a DNS alias without pods: name a ClusterIP Service in spec.service`,
+    );
+  if (spec.clusterIP === "None")
+    return refuse(
+      "HeadlessService",
+      `Service ${name} is headless, so clients look up pods by DNS and there is no address to hold them at: name a Service with a cluster IP in spec.service`,
+    );
+  if (Object.keys(liveSelector(service)).length === 0)
+    return refuse(
+      "NoSelector",
+      `Service ${name} has no selector, so its pods are not known: give it the labels of the target's pods`,
+    );
+  const all = spec.ports ?? [];
+  if (all.length === 0) return refuse("NoPorts", `Service ${name} has no ports: give it at least one TCP port`);
+  const ports = all.filter(({ protocol = "TCP" }) => protocol === "TCP");
+  if (ports.length === 0)
+    return refuse(
+      "UdpOnly",
+      `Service ${name} has no TCP port; datagrams cannot be held: add a TCP port, or leave this Service to itself`,
+    );
+  const local = localPolicy(service);
+  if (local !== undefined) {
+    const missing = nodes === undefined ? undefined : [...nodes].filter((node) => !resolverNodes.has(node));
+    if (missing === undefined || missing.length > 0) {
+      const where = missing === undefined ? "the nodes are not known here" : `there is none on ${listOf(missing)}`;
+      return refuse(
+        "LocalTrafficPolicy",
+        `Service ${name} has ${local}: Local, which needs a resolver on every node, and ${where}: set it to Cluster, or run the resolvers as a DaemonSet`,
+      );
+    }
+  }
+  const skipped = all.filter((port) => !ports.includes(port));
+  if (skipped.length === 0) return { ok: true, ports, notes: [] };
+  const text = listOf(skipped.map(({ name: portName, port, protocol }) => `${portName ?? port}/${protocol}`));
+  const message = `of Service ${name} only TCP ports lead to resolvers; while asleep nobody answers on ${text}`;
+  return { ok: true, ports, notes: [{ type: "PortsSkipped", reason: "NotTcp", message }] };
+}
+
+const refuse = (reason: Refusal["reason"], message: string): ServiceCheck => ({ ok: false, reason, message });
+
+function localPolicy({ spec }: Service): "internalTrafficPolicy" | "externalTrafficPolicy" | undefined {
+  if (spec.internalTrafficPolicy === "Local") return "internalTrafficPolicy";
+  const external = spec.type === "NodePort" || spec.type === "LoadBalancer";
+  return external && spec.externalTrafficPolicy === "Local" ? "externalTrafficPolicy" : undefined;
+}
+
+/** The user's selector: the live one without our key. */
+export function liveSelector({ spec }: Service): Record<string, string> {
+  const { [PARK_KEY]: _, ...selector } = spec.selector ?? {};
+  return selector;
+}
+
+/** The ElastiService that has a Service, of several that name it: the oldest, then the first by name. */
+export function ownerAmong<T extends ElastiService>(candidates: readonly T[]): T | undefined {
+  return candidates.toSorted(
+    (a, b) =>
+      compare(a.metadata.creationTimestamp ?? "", b.metadata.creationTimestamp ?? "") ||
+      compare(a.metadata.name, b.metadata.name),
+  )[0];
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** Says that a target is shared: it sleeps only when all may. @param others ElastiServices with the same target */
+export function sharedTargetNote(others: readonly ElastiService[]): Note[] {
+  if (others.length === 0) return [];
+  const names = listOf(others.map(({ metadata }) => metadata.name));
+  return [
+    {
+      type: "SharedTarget",
+      reason: "SharedTarget",
+      message: `the target is also that of ElastiService ${names}: it sleeps only when all of them may`,
+    },
+  ];
+}
+
+/**
+ * Other Services by which clients reach the same pods without a resolver: they find nobody while the target sleeps.
+ * @param podLabels of the target's pod template; the Service's own selector where they are not known
+ * @param neighbours Services of the same namespace
+ * @param managed names of the Services that an ElastiService names
+ */
+export function unmanagedServicesNote(
+  service: Service,
+  podLabels: Readonly<Record<string, string>> | undefined,
+  neighbours: readonly Service[],
+  managed: ReadonlySet<string>,
+): Note[] {
+  const labels = podLabels ?? liveSelector(service);
+  const privateNames = new Set([...managed, service.metadata.name].map(privateServiceName));
+  const found = neighbours.filter((other) => {
+    const { name } = other.metadata;
+    const { type, clusterIP } = other.spec;
+    // a headless one is how a StatefulSet names its pods; nobody expects it to hold anything
+    if (name === service.metadata.name || managed.has(name) || privateNames.has(name)) return false;
+    if (type === "ExternalName" || clusterIP === "None") return false;
+    const selector = Object.entries(liveSelector(other));
+    return selector.length > 0 && selector.every(([key, value]) => labels[key] === value);
+  });
+  if (found.length === 0) return [];
+  const names = listOf(found.map(({ metadata }) => metadata.name).sort());
+  const message = `Service ${names} leads to the same pods without an ElastiService: its clients wake nobody and are refused while the target sleeps`;
+  return [{ type: "UnmanagedServices", reason: "UnmanagedServices", message }];
+}
+
+/** `a, b, c and 4 more` */
+function listOf(names: readonly string[]): string {
+  const shown = names.slice(0, 5).join(", ");
+  return names.length <= 5 ? shown : `${shown} and ${names.length - 5} more`;
+}

@@ -1,0 +1,58 @@
+import type { Container, KubeObject, PodTemplate, Probe } from "@elasti/kube";
+
+/** What is kept of a target: whatever its kind, as far as it follows the convention of spec.replicas and spec.template. */
+export interface TargetObject extends KubeObject {
+  spec?: { replicas?: number; template?: PodTemplate };
+  status?: { replicas?: number; observedGeneration?: number };
+}
+
+/** Drops what is not used: environments of thousands of pod templates would be most of the memory, and hold secrets. */
+export function trimTarget(object: TargetObject): TargetObject {
+  const { metadata, spec, status } = object;
+  const { name, namespace, uid, resourceVersion, generation, creationTimestamp, deletionTimestamp } = metadata;
+  const template = spec?.template;
+  return {
+    apiVersion: object.apiVersion,
+    kind: object.kind,
+    metadata: {
+      name,
+      ...defined({ namespace, uid, resourceVersion, generation, creationTimestamp, deletionTimestamp }),
+    },
+    spec: {
+      ...defined({ replicas: spec?.replicas }),
+      ...(template?.spec?.containers === undefined ? {} : { template: trimTemplate(template) }),
+    },
+    status: defined({ replicas: status?.replicas, observedGeneration: status?.observedGeneration }),
+  };
+}
+
+function trimTemplate({ metadata, spec }: PodTemplate): PodTemplate {
+  const { labels, annotations } = metadata ?? {};
+  return {
+    metadata: defined({ labels, annotations }),
+    spec: {
+      containers: spec.containers.map(trimContainer),
+      ...(spec.initContainers === undefined ? {} : { initContainers: spec.initContainers.map(trimContainer) }),
+      ...defined({ readinessGates: spec.readinessGates }),
+    },
+  };
+}
+
+function trimContainer({ name, ports, readinessProbe, startupProbe, restartPolicy }: Container): Container {
+  return {
+    name,
+    ...defined({ ports, readinessProbe: known(readinessProbe), startupProbe: known(startupProbe), restartPolicy }),
+  };
+}
+
+/** The command of an exec probe is not needed: that there is one is enough. */
+function known(probe: Probe | undefined): Probe | undefined {
+  return probe?.exec === undefined ? probe : { ...probe, exec: { command: [] } };
+}
+
+/** The fields that have a value. */
+function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
