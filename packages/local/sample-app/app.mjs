@@ -188,8 +188,8 @@ function stop() {
   if (stopping) return;
   stopping = true;
   for (const [socket, goodbye] of upgraded) socket.end(goodbye);
-  server.close(() => process.exit(0));
   if (!server.listening) process.exit(0);
+  server.close(() => process.exit(0));
 }
 
 process.on("SIGTERM", stop);

@@ -1,0 +1,7 @@
+import { fileURLToPath } from "node:url";
+
+/**
+ * The application of the demo, the tests and the benchmarks: plain JavaScript for `command: ["node", sampleAppPath]`. Settings
+ * by environment: POD_IP, PORT (8080), START_MS (0), POD_NAME.
+ */
+export const sampleAppPath = fileURLToPath(new URL("../../sample-app/app.mjs", import.meta.url));
