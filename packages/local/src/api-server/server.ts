@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { type Clock, type Logger, silentLogger, systemClock } from "@elasti/core";
 import { AddressPool } from "./address-pool.ts";
 import { CustomResources } from "./custom-resources.ts";
+import { EventExpiry } from "./event-expiry.ts";
 import { GarbageCollector } from "./garbage-collector.ts";
 import { HttpHandler } from "./http-handler.ts";
 import { builtInKinds, namespaceKind } from "./kinds/index.ts";
@@ -31,6 +32,8 @@ export interface ApiServerOptions {
   readonly bookmarkIntervalMs?: number;
   /** A watch with more unread bytes than this is cut. Default 16 MiB. */
   readonly maxUnreadWatchBytes?: number;
+  /** Events beyond this number push out the oldest ones. Default 5,000; every Event goes after an hour. */
+  readonly maxEvents?: number;
   /** Largest request body. Default 3 MiB, as in the real server. */
   readonly maxBodyBytes?: number;
 }
@@ -60,6 +63,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const objects = new Objects({ store, clock, namespaceKind });
   const background = [
     new CustomResources({ store, objects, kinds, logger }),
+    new EventExpiry({ store, clock, logger, maxEvents: options.maxEvents ?? 5_000 }),
     new GarbageCollector({ store, objects, kinds, logger }),
     new NamespaceLifecycle({ store, objects, kinds, logger }),
   ];

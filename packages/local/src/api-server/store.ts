@@ -57,7 +57,7 @@ export class Store {
     return this.#collections.get(collection)?.get(key);
   }
 
-  /** The objects of a collection, of one namespace when it is given, in no order. */
+  /** The objects of a collection, of one namespace when it is given, in the order in which they were created. */
   *values(collection: string, namespace?: string): Generator<ApiObject> {
     const objects = this.#collections.get(collection);
     if (objects === undefined) return;
