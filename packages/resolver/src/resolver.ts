@@ -11,6 +11,7 @@ import type {
   SilentReport,
   TrafficReport,
 } from "./contracts.ts";
+import { errors } from "./errors.ts";
 import { HoldBudget } from "./gate/hold.ts";
 import { HttpDoor } from "./listeners/http-door.ts";
 import { PortListeners } from "./listeners/port-listener.ts";
@@ -174,10 +175,29 @@ export class Resolver implements ResolverView {
     this.#door.closeIdle();
   }
 
+  /** Resolves when nothing is held and nothing is in flight. */
+  whenIdle(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        if (this.holds > 0 || this.inFlight > 0) return;
+        this.#traffic.onIdle = () => {};
+        resolve();
+      };
+      this.#traffic.onIdle = look;
+      look();
+    });
+  }
+
+  /** Answers everything that is held: this process goes. */
+  refuseHolds(): void {
+    const error = errors.ELASTI_DRAINING("this resolver is shutting down; another one will take the request");
+    for (const { gate } of this.#routes.services()) gate.failAll(error);
+  }
+
   /** Accepts no more connections and closes those without a request. */
   stopAccepting(): void {
     this.#listeners.close();
-    this.#sniffer.closeUnstarted();
+    this.#sniffer.closeSilent();
     this.#door.closeIdle();
   }
 

@@ -19,6 +19,8 @@ export interface ServiceEvents {
   changed(): void;
   /** The first request that this resolver saw in the present Draining. */
   firstInDraining(): void;
+  /** Nothing is in flight and nothing is held any more. */
+  idle(): void;
   /** A silent connection was remembered. */
   silent(): void;
 }
@@ -105,7 +107,7 @@ export class ServiceState {
 
   /** Whether requests may be forwarded; if not, every one is held. Which pods can take them is another question. */
   mayForward(): boolean {
-    if (this.#epoch <= this.#sealed) return false;
+    if (this.#sealed !== NONE && this.#epoch <= this.#sealed) return false;
     return this.#phase === "Asleep" ? this.#podsGone : this.#phase !== "Sealed";
   }
 
@@ -148,12 +150,14 @@ export class ServiceState {
     // Long requests keep a service busy up to their end, not only to their beginning.
     if (counted) this.#lastRequestAt = this.#clock.monotonic();
     this.#changed();
+    this.#tellIdle();
   }
 
   setHeld(held: number): void {
     if (held === this.#held) return;
     this.#held = held;
     this.#changed();
+    this.#tellIdle();
   }
 
   /** Whether ends of silent connections are of interest. */
@@ -189,6 +193,10 @@ export class ServiceState {
       idleMs: this.#lastRequestAt === NONE ? -1 : Math.max(0, this.#clock.monotonic() - this.#lastRequestAt),
       answeredEpoch: this.#answeredEpoch,
     };
+  }
+
+  #tellIdle(): void {
+    if (this.#inFlight === 0 && this.#held === 0) this.#events.idle();
   }
 
   #changed(): void {

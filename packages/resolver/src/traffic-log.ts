@@ -11,6 +11,8 @@ export class TrafficLog {
   readonly #silentListeners = new Set<() => void>();
   /** Finds a service; set once, by whoever owns both. */
   serviceOf: (namespace: string, service: string) => ManagedService | undefined = () => undefined;
+  /** Some service has nothing in flight and nothing held. */
+  onIdle: () => void = () => {};
 
   eventsOf(namespace: string, service: string): ServiceEvents {
     const key = keyOf(namespace, service);
@@ -23,6 +25,7 @@ export class TrafficLog {
         const report = reportOf(managed);
         for (const listener of this.#urgentListeners) listener(report);
       },
+      idle: () => this.onIdle(),
       silent: () => {
         if (this.#silent.has(key)) return;
         this.#silent.set(key, name);

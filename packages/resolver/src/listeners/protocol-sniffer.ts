@@ -109,9 +109,15 @@ export class ProtocolSniffer implements ConnectionOwner {
     socket.on("close", this.#onClose);
   }
 
-  /** Closes what is not a request: connections that are silent or have not sent a whole head. */
+  /** Closes connections on which nothing was sent. */
+  closeSilent(): void {
+    for (const connection of this.#silent.drain()) connection.socket.destroy();
+  }
+
+  /** Closes connections that have not sent a whole head. */
   closeUnstarted(): void {
-    for (const connection of [...this.#silent.drain(), ...this.#heads.drain()]) connection.socket.destroy();
+    this.closeSilent();
+    for (const connection of this.#heads.drain()) connection.socket.destroy();
   }
 
   handOver(connection: Connection): void {
@@ -168,7 +174,7 @@ export class ProtocolSniffer implements ConnectionOwner {
       }
       return;
     }
-    const head = scanHead(bytes, end);
+    const head = end > MAX_HEAD_BYTES ? undefined : scanHead(bytes, end);
     if (head === undefined || route.service.staticAnswer(head, route.portName) !== undefined) this.handOver(connection);
     else this.#hold(connection, route);
   }

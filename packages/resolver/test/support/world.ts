@@ -106,7 +106,7 @@ export class FakeForwarder implements Forwarder {
     options: ForwardOptions,
   ): Promise<ForwardOutcome> {
     return new Promise((resolve) => {
-      const { expect: _, ...headers } = request.headers;
+      const { expect: _, upgrade: _u, connection: _c, ...headers } = request.headers;
       const out = httpRequest({
         host: pod.address,
         port: pod.port,
