@@ -2,6 +2,7 @@ import type { Logger } from "@elasti/core";
 import type { OwnerReference } from "@elasti/kube";
 import { BackgroundWork } from "./background-work.ts";
 import type { ApiObject } from "./json.ts";
+import { apiVersionOf } from "./kind.ts";
 import type { KindsRegistry } from "./kinds-registry.ts";
 import type { Objects } from "./objects.ts";
 import { objectKey, type Store, type StoreEvent } from "./store.ts";
@@ -140,7 +141,7 @@ export class GarbageCollector {
   #find(owner: ApiObject) {
     const kind = this.#kinds
       .all()
-      .find(({ resource }) => resource.kind === owner.kind && owner.apiVersion.endsWith(resource.version));
+      .find(({ resource }) => resource.kind === owner.kind && owner.apiVersion === apiVersionOf(resource));
     if (kind === undefined) return undefined;
     const { namespace, name, uid } = owner.metadata;
     const object = this.#store.get(`${kind.resource.group}/${kind.resource.plural}`, objectKey(namespace, name));

@@ -73,7 +73,9 @@ export class HttpHandler {
       if (retryAfterSeconds !== undefined) response.setHeader("Retry-After", retryAfterSeconds);
       sendJson(response, error.code, error.body);
     } else {
-      this.#logger.error({ method: request.method, path: request.url, error: errorText(error) }, "request failed");
+      // without the query and without a token that stands in the path
+      const path = splitToken((request.url ?? "").split("?")[0]!).pathname;
+      this.#logger.error({ method: request.method, path, error: errorText(error) }, "request failed");
       sendJson(response, 500, internalError(errorText(error)).body);
     }
   }
