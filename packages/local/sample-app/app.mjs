@@ -4,6 +4,8 @@ import { createServer } from "node:http";
 
 const { POD_IP = "127.0.0.1", POD_NAME = process.env.HOSTNAME ?? "app", PORT = "8080", START_MS = "0" } = process.env;
 const startedAt = Date.now();
+/** When it began to listen, ms since the epoch; every answer says it, so that a client can tell what was added to it. */
+let listeningAt = 0;
 /** @type {Map<string, number>} method and status -> requests */
 const counts = new Map();
 let inFlight = 0;
@@ -21,6 +23,7 @@ async function handle(request, response) {
     url.pathname === "/metrics" ||
     /^kube-probe\//.test(request.headers["user-agent"] ?? "");
   response.setHeader("x-pod", POD_NAME);
+  response.setHeader("x-listening-at", listeningAt);
   response.setHeader("x-peer", `${request.socket.remoteAddress}:${request.socket.remotePort}`);
   if (stopping) response.setHeader("connection", "close");
   if (!probe) {
@@ -199,6 +202,7 @@ setTimeout(() => {
   if (stopping) return;
   server.keepAliveTimeout = 60_000;
   server.listen({ host: POD_IP, port: Number(PORT), backlog: 1024 }, () => {
+    listeningAt = Date.now();
     process.stdout.write(`${POD_NAME} listens on ${POD_IP}:${PORT} after ${Date.now() - startedAt} ms\n`);
   });
 }, Number(START_MS));

@@ -1,0 +1,5 @@
+export { elastiAccounts, type InstallOptions, installElasti } from "./install.ts";
+export type { ElastiServiceOptions, Installation, PhaseWait, SampleApp } from "./installation.ts";
+export type { ElastiProcess } from "./processes.ts";
+export { pidOf } from "./processes.ts";
+export { type SampleAppOptions, sampleAppManifests } from "./sample-app.ts";

@@ -1,0 +1,42 @@
+import type { KubeClient, Lease, Pod } from "@elasti/kube";
+import { resources } from "@elasti/kube";
+import { type Component, OPERATOR, RESOLVER } from "./manifests.ts";
+
+/** One running replica of Elasti. */
+export interface ElastiProcess {
+  readonly component: Component;
+  readonly pod: string;
+  readonly node: string;
+  readonly address: string;
+  readonly pid: number;
+}
+
+/** The replicas that run now, operators first. */
+export async function runningProcesses(client: KubeClient, namespace: string): Promise<ElastiProcess[]> {
+  const { items } = await client.list<Pod>(resources.pods, { namespace });
+  return items.flatMap(processOf).sort((a, b) => (a.component + a.pod < b.component + b.pod ? -1 : 1));
+}
+
+function processOf(pod: Pod): ElastiProcess[] {
+  const component = pod.metadata.labels?.app;
+  const pid = pidOf(pod);
+  if (pid === undefined || (component !== OPERATOR && component !== RESOLVER)) return [];
+  const { podIP: address = "" } = pod.status ?? {};
+  return [{ component, pod: pod.metadata.name, node: pod.spec.nodeName ?? "", address, pid }];
+}
+
+/** The process of a pod's container: local nodes write `process://<pid>` as its containerID. */
+export function pidOf(pod: Pod): number | undefined {
+  const [status] = (pod.status?.containerStatuses ?? []) as unknown as readonly { containerID?: string }[];
+  const found = /^process:\/\/(\d+)$/.exec(status?.containerID ?? "");
+  return found === null ? undefined : Number(found[1]);
+}
+
+/** Pod name of the operator that leads, by its Lease; undefined while none does. */
+export async function leadingOperator(client: KubeClient, namespace: string): Promise<string | undefined> {
+  const { items } = await client.list<Lease>(resources.leases, { namespace });
+  const holder = items.map(({ spec }) => spec.holderIdentity ?? "").find((identity) => identity !== "");
+  // the identity begins with the pod's name
+  const running = await runningProcesses(client, namespace);
+  return running.find(({ component, pod }) => component === OPERATOR && holder?.startsWith(pod) === true)?.pod;
+}
