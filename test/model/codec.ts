@@ -190,7 +190,7 @@ export function encode(s: State): string {
     bits(s.leader),
     bits(s.waker),
     bits(s.late),
-    s.sleeps | (s.depositions << 2) | (s.lost << 4) | (s.restarts << 6),
+    s.sleeps | (s.depositions << 2) | (s.lost << 4) | (s.restarts << 6) | (s.newcomer << 8),
   );
 }
 
@@ -224,5 +224,6 @@ export function decode(key: string): State {
     depositions: (end >> 2) & 3,
     lost: (end >> 4) & 3,
     restarts: (end >> 6) & 3,
+    newcomer: bit(end >> 8),
   };
 }

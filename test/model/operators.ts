@@ -99,11 +99,22 @@ function observe(s: State, w: World, told: boolean): Observation {
   };
 }
 
+/** The same world with the status from before Draining. */
+const asBefore = (o: Observation): Observation => ({
+  ...o,
+  phase: "Serving",
+  epoch: o.epoch - 1,
+  drainEpoch: 0,
+  maySleep: false,
+  run: undefined,
+});
+
 export function leader(s: State, w: World, emit: Emit): void {
   if (s.leader.kind === "none") {
     for (const told of holds(s) || s.resolvers.some((r) => r.drained && r.counted) ? [true, false] : [true]) {
       perform(s, w, next(observe(s, w, told), limits), emit);
     }
+    if (s.newcomer && s.phase === DRAINING) perform(s, w, next(asBefore(observe(s, w, false)), limits), emit);
   } else {
     land(s, w, "leader", emit);
     if (s.lost > 0 && s.late.kind === "none") {
@@ -123,6 +134,7 @@ export function leader(s: State, w: World, emit: Emit): void {
     n.leader = noWrite;
     n.run = undefined;
     n.fence = 0;
+    n.newcomer = w.removed === "a new leader reads afresh" ? 1 : 0;
     emit(
       s.leader.kind === "none" ? "another leads" : `another leads, and ${text(s.leader)} is still on its way`,
       "chance",
@@ -221,6 +233,7 @@ function perform(s: State, w: World, step: Step, emit: Emit): void {
     default: {
       const n = copy(s);
       n.leader = call(s, w, step);
+      n.newcomer = 0;
       emit(`the leader sends ${text(n.leader)} (${step.why})`, "leader", n);
     }
   }

@@ -62,6 +62,8 @@ describe("each guard is needed", () => {
     epoch: broken.zeroAfterWake,
     "target read before the seal": broken.zeroAfterWake,
     taint: broken.podEnded,
+    "taint without having seen Asleep": broken.podEnded,
+    "a new leader reads afresh": broken.nobody,
     "settled nodes": broken.zeroWhileActive,
   };
   for (const [removed, expected] of Object.entries(guards) as [Guard, string][]) {

@@ -42,7 +42,8 @@ function seen(s: State, r: Resolver, w: World): Resolver {
   let taint = r.taint;
   const here = (s.pods[0] !== NONE ? 1 : 0) | (s.pods[1] !== NONE ? 2 : 0);
   if (s.gone) taint = 0;
-  else if (s.phase === ASLEEP || (s.phase === WAKING && moved)) taint |= here;
+  else if (s.phase === ASLEEP || (s.phase === WAKING && moved && w.removed !== "taint without having seen Asleep"))
+    taint |= here;
   if (w.removed === "taint") taint = 0;
   return {
     ...r,

@@ -140,6 +140,8 @@ export interface State {
   depositions: number;
   lost: number;
   restarts: number;
+  /** The leader has not read the ElastiService since it leads. Set only where that is explored. */
+  newcomer: Bit;
 }
 
 export function copy(s: State): State {

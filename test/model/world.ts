@@ -20,6 +20,10 @@ export type Guard =
   | "target read before the seal"
   /** Resolvers trust every ready pod after a wake overtook a sleep. */
   | "taint"
+  /** Resolvers distrust pods of before only when they have seen Asleep themselves. */
+  | "taint without having seen Asleep"
+  /** A replica that comes to lead decides first on what its watch showed before the last phase. */
+  | "a new leader reads afresh"
   /** A sleep may begin while nodes have yet to learn how the last one ended. */
   | "settled nodes";
 
@@ -88,5 +92,6 @@ export function start(w: World): State {
     depositions: w.depositions,
     lost: w.lost,
     restarts: w.restarts,
+    newcomer: 0,
   };
 }
