@@ -1,18 +1,18 @@
 import { isDeepStrictEqual } from "node:util";
-import { type Clock, errorText, type Logger } from "@elasti/core";
+import type { Clock, Logger } from "@elasti/core";
 import {
   type Deployment,
-  isConflict,
   isNotFound,
   type KubeClient,
   objectKey,
   type Pod,
   resources,
   type Store,
+  WorkQueue,
 } from "@elasti/kube";
 import { deploymentStatus } from "./deployment-status.ts";
-import { KeyedWork } from "./keyed-work.ts";
 import { planRollout, TEMPLATE_HASH_LABEL, templateHash } from "./rollout.ts";
+import { againWhenStale, workSettings } from "./work-settings.ts";
 
 /** After this long a pod that was made but never seen by the watch is taken for gone. */
 const FORGET_CREATED_MS = 60_000;
@@ -26,7 +26,7 @@ export class DeploymentController {
     deployments: Store<Deployment>;
     pods: Store<Pod>;
   };
-  readonly #work: KeyedWork;
+  readonly #work: WorkQueue;
   readonly #unsubscribe: (() => void)[] = [];
   /** Pods made here that the watch has not shown yet, by uid: without them a second look would make them twice. */
   readonly #created = new Map<string, { pod: Pod; at: number }>();
@@ -41,19 +41,12 @@ export class DeploymentController {
     pods: Store<Pod>;
   }) {
     this.#options = options;
-    this.#work = new KeyedWork({
-      run: (key) => this.#sync(key),
-      clock: options.clock,
-      onError: (key, error) => {
-        // a stale cache is the usual course of things: the next look sees the newer object
-        if (isConflict(error) || isNotFound(error)) return;
-        options.logger.warn({ deployment: key, error: errorText(error) }, "deployment could not be reconciled");
-      },
-    });
+    this.#work = new WorkQueue({ ...options, ...workSettings });
   }
 
   start(): void {
     const { deployments, pods } = this.#options;
+    this.#work.start(againWhenStale((key) => this.#sync(key)));
     this.#unsubscribe.push(
       deployments.on("change", ({ object }) => this.#work.add(objectKey(object)), { replay: true }),
       pods.on("change", ({ type, object }) => {

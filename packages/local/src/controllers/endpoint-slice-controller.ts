@@ -1,18 +1,17 @@
 import { SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL } from "@elasti/api";
-import { type Clock, errorText, type Logger } from "@elasti/core";
+import type { Clock, Logger } from "@elasti/core";
 import {
   type EndpointSlice,
-  isConflict,
-  isNotFound,
   type KubeClient,
   objectKey,
   type Pod,
   resources,
   type Service,
   type Store,
+  WorkQueue,
 } from "@elasti/kube";
 import { SLICE_MANAGER, selects, sliceLabels, type WantedSlice, wantedSlices } from "./endpoints.ts";
-import { KeyedWork } from "./keyed-work.ts";
+import { againWhenStale, workSettings } from "./work-settings.ts";
 
 interface ControllerOptions {
   client: KubeClient;
@@ -29,26 +28,19 @@ interface ControllerOptions {
  */
 export class EndpointSliceController {
   readonly #options: ControllerOptions;
-  readonly #work: KeyedWork;
+  readonly #work: WorkQueue;
   readonly #unsubscribe: (() => void)[] = [];
   /** The slices of a Service as this controller last wrote them, newer than what the watch has shown. */
   readonly #written = new Map<string, EndpointSlice[]>();
 
   constructor(options: ControllerOptions) {
     this.#options = options;
-    this.#work = new KeyedWork({
-      run: (key) => this.#sync(key),
-      clock: options.clock,
-      onError: (key, error) => {
-        // a stale cache is the usual course of things: the next look sees the newer object
-        if (isConflict(error) || isNotFound(error)) return;
-        options.logger.warn({ service: key, error: errorText(error) }, "endpoint slices could not be written");
-      },
-    });
+    this.#work = new WorkQueue({ ...options, ...workSettings });
   }
 
   start(): void {
     const { services, pods, slices } = this.#options;
+    this.#work.start(againWhenStale((key) => this.#sync(key)));
     this.#unsubscribe.push(
       services.on("change", ({ object }) => this.#work.add(objectKey(object)), { replay: true }),
       pods.on("change", (event) => {

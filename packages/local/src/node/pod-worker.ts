@@ -107,13 +107,14 @@ export class PodWorker {
   async #runOnce(): Promise<ContainerExit> {
     const { clock, guard, output, place, baseEnv } = this.#options;
     const env = containerEnv(this.#pod, this.#container, place, baseEnv);
-    const process = await ContainerProcess.start({
-      argv: containerArgv(this.#container, env),
-      env,
-      cwd: this.#container.workingDir,
-      guard,
-      output,
-    });
+    let process: ContainerProcess;
+    try {
+      const cwd = this.#container.workingDir;
+      process = await ContainerProcess.start({ argv: containerArgv(this.#container, env), env, cwd, guard, output });
+    } catch (error) {
+      // a log file that cannot be opened, an argument with a zero byte
+      return { exitCode: 128, reason: "StartError", message: errorText(error) };
+    }
     this.#process = process;
     // deleted while the process was being made
     if (this.#terminating) this.#signal();

@@ -1,13 +1,13 @@
-import { type Clock, errorText, type Logger } from "@elasti/core";
-import { type KubeClient, objectKey, type Pod, type Store } from "@elasti/kube";
-import { KeyedWork } from "../controllers/keyed-work.ts";
+import type { Clock, Logger } from "@elasti/core";
+import { type KubeClient, objectKey, type Pod, type Store, WorkQueue } from "@elasti/kube";
+import { againWhenStale, workSettings } from "../controllers/work-settings.ts";
 
 /** Binds pods that name no node, round robin. */
 export class Scheduler {
   readonly #client: KubeClient;
   readonly #pods: Store<Pod>;
   readonly #nodeNames: readonly string[];
-  readonly #work: KeyedWork;
+  readonly #work: WorkQueue;
   #next = 0;
   #unsubscribe: (() => void) | undefined;
 
@@ -21,14 +21,11 @@ export class Scheduler {
     this.#client = options.client;
     this.#pods = options.pods;
     this.#nodeNames = options.nodeNames;
-    this.#work = new KeyedWork({
-      run: (key) => this.#bind(key),
-      clock: options.clock,
-      onError: (key, error) => options.logger.warn({ pod: key, error: errorText(error) }, "pod could not be scheduled"),
-    });
+    this.#work = new WorkQueue({ ...options, ...workSettings });
   }
 
   start(): void {
+    this.#work.start(againWhenStale((key) => this.#bind(key)));
     this.#unsubscribe = this.#pods.on(
       "change",
       ({ type, object }) => {
