@@ -1,4 +1,5 @@
 import { type ConfigOf, setting } from "@elasti/core";
+import { prometheusSettings } from "@elasti/scaling";
 import { Type } from "typebox";
 
 /** Everything that the operator can be told. Names in capitals without ELASTI_ are KubeElasti's or Kubernetes'. */
@@ -71,26 +72,7 @@ export const operatorSettings = {
     maxMs: 60_000,
     description: "How long resolvers may take to agree that they hold from now on; otherwise no sleep.",
   }),
-  prometheusAddress: setting.text({
-    env: "PROMETHEUS_TRIGGER_SERVER_ADDRESS",
-    fallback: "",
-    pattern: /^$|^https?:\/\/[^\s]+$/,
-    expected: "an http or https URL",
-    description: "Prometheus for triggers that name no serverAddress.",
-  }),
-  prometheusAuthorization: setting.text({
-    env: "PROMETHEUS_TRIGGER_AUTHORIZATION_HEADER",
-    fallback: "",
-    secret: true,
-    pattern: /^[^\r\n]*$/,
-    expected: "the value of a header, on one line",
-    description: "Authorization header for that Prometheus; it is sent to no other server.",
-  }),
-  prometheusAllowed: setting.list({
-    env: "ELASTI_PROMETHEUS_ALLOWED_ADDRESSES",
-    fallback: "*",
-    description: "Addresses that serverAddress of a trigger may name; * allows any, empty only the default one.",
-  }),
+  ...prometheusSettings,
   resolverService: setting.text({
     env: "ELASTI_RESOLVER_SERVICE",
     fallback: "elasti-resolver",

@@ -2,6 +2,7 @@ import { defineErrors } from "@elasti/core";
 
 /** Everything that this package throws or answers. Each code is a heading in docs/troubleshooting.md. */
 export const operatorErrors = defineErrors({
+  ELASTI_BAD_SETTINGS: { status: 500, retryable: false, title: "Settings contradict each other" },
   ELASTI_NO_TOKEN: { status: 401, retryable: false, title: "No bearer token was sent" },
   ELASTI_BAD_TOKEN: { status: 401, retryable: false, title: "The bearer token was not accepted" },
   ELASTI_ACCOUNT_NOT_ALLOWED: { status: 403, retryable: false, title: "This account may not notify the operator" },

@@ -1,6 +1,6 @@
 import { type ElastiService, keyOf, specDefaults, splitKey } from "@elasti/api";
 import { type Clock, errorText, type Logger, type Timer } from "@elasti/core";
-import type { Scaler, Verdict } from "@elasti/scaling";
+import { type Scaler, spreadOffsetMs, type Verdict } from "@elasti/scaling";
 import PQueue from "p-queue";
 import type { Verdicts } from "./lifecycle/contracts.ts";
 
@@ -16,8 +16,6 @@ export interface SleepLoopOptions {
   concurrency: number;
   scalerFor: ScalerFor;
   elastiService: (key: string) => ElastiService | undefined;
-  /** Where in the interval a service has its rounds, so that they do not come all at once; in ms. */
-  offsetOf: (key: string, intervalMs: number) => number;
   /** A round has ended. */
   onVerdict: (key: string, verdict: Verdict) => void;
 }
@@ -101,7 +99,7 @@ export class SleepLoop implements Verdicts {
 
   async #round(key: string, watched: Watched): Promise<void> {
     const { signal } = this.#stopped;
-    const { clock, intervalMs, offsetOf, onVerdict, logger } = this.#options;
+    const { clock, intervalMs, onVerdict, logger } = this.#options;
     if (signal.aborted || this.#watched.get(key) !== watched) return;
     try {
       const verdict = await this.#ask(key, watched, signal);
@@ -113,7 +111,7 @@ export class SleepLoop implements Verdicts {
     }
     if (signal.aborted || this.#watched.get(key) !== watched) return;
     const now = clock.now();
-    const offset = offsetOf(key, intervalMs);
+    const offset = spreadOffsetMs(key, intervalMs);
     this.#schedule(key, watched, intervalMs - ((((now - offset) % intervalMs) + intervalMs) % intervalMs));
   }
 

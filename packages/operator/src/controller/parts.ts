@@ -7,6 +7,7 @@ export interface Prepared {
   /** Why the Service cannot be led to resolvers; undefined when it can. */
   readonly refused: { readonly reason: string; readonly message: string } | undefined;
   readonly routes: readonly Route[];
+  readonly notes: readonly Warning[];
 }
 
 /** A thing worth knowing that changes nothing. */
@@ -35,7 +36,7 @@ export interface Parts {
   listsTheGone(ours: readonly EndpointSlice[]): boolean;
   requiredResolvers(): readonly string[];
   probeOf(template: PodTemplate | undefined): ProbeStatus;
-  warnings(es: StoredElastiService): readonly Warning[];
+  warnings(es: StoredElastiService, template: PodTemplate | undefined): readonly Warning[];
   namespaceGoing(namespace: string): boolean;
   /** Removes all that is ours around the service, then the finalizer. */
   release(es: StoredElastiService, service: Service | undefined): Promise<void>;

@@ -85,6 +85,8 @@ export class ElastiServiceReconciler {
     for (let count = 0; count < MAX_STEPS; count++) {
       es = view.elastiServices.get(namespace, name) ?? es;
       const { subject, observation, target, answer } = await this.#observe(key, es, prepared);
+      // a watch that has not begun is no reason to call a service degraded; its first list comes back here
+      if (target.kind === "pending") return undefined;
       const step = next(observation);
       if (step.do === "wait") return await this.#rest(key, es, { prepared, observation, target, answer, step });
       // routes and the probe are for resolvers to know before anybody is led to them
@@ -170,7 +172,16 @@ export class ElastiServiceReconciler {
     const { observation, answer, step } = seen;
     if (await this.#writeRoutes(es, seen.prepared, seen.target)) return { requeueAfterMs: 0 };
     const memory = memories.of(key);
-    const conditions = describe({ es, ...seen, memory, nowMs: clock.now(), warnings: parts.warnings(es) });
+    const conditions = describe({
+      es,
+      ...seen,
+      memory,
+      nowMs: clock.now(),
+      warnings: [
+        ...seen.prepared.notes,
+        ...parts.warnings(es, seen.target.kind === "found" ? seen.target.template : undefined),
+      ],
+    });
     const change: { -readonly [K in keyof ElastiServiceStatus]?: ElastiServiceStatus[K] } = {};
     if (JSON.stringify(conditions) !== JSON.stringify(es.status?.conditions ?? []))
       change.conditions = conditions as Condition[];

@@ -84,6 +84,18 @@ interface Kind {
   mapping: boolean;
 }
 
+export interface TargetCacheDeps {
+  readonly client: KubeClient;
+  readonly mapper: KindMapper;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics?: Metrics;
+  /** The only namespace to be watched; all when left out. */
+  readonly namespace?: string | undefined;
+  /** Replaces the reflectors in tests. */
+  readonly sourceOf?: (resource: Resource) => TargetSource;
+}
+
 /** What a failed mapping says of a target. */
 function failureOf(error: unknown): Missing {
   const code = errorCode(error);
@@ -111,16 +123,11 @@ export class TargetCache {
   readonly #closing: Promise<void>[] = [];
   #closed = false;
 
-  constructor(deps: {
-    mapper: KindMapper;
-    clock: Clock;
-    logger: Logger;
-    sourceOf: (resource: Resource) => TargetSource;
-  }) {
+  constructor(deps: TargetCacheDeps) {
     this.#mapper = deps.mapper;
     this.#clock = deps.clock;
     this.#logger = deps.logger;
-    this.#sourceOf = deps.sourceOf;
+    this.#sourceOf = deps.sourceOf ?? reflectorsOf(deps);
   }
 
   /** Wants the target of an ElastiService from now on, instead of what that one wanted before. @param user its `namespace/name` */
@@ -298,15 +305,15 @@ export class TargetCache {
 }
 
 /** Reflectors of targets that keep only what is used. */
-export function targetReflectors(options: {
-  client: KubeClient;
-  clock: Clock;
-  logger: Logger;
-  metrics?: Metrics;
-  /** The only namespace to be watched; all when left out. */
-  namespace?: string | undefined;
-}): (resource: Resource) => TargetSource {
-  return (resource) => new Reflector<TargetObject>({ ...options, resource, transform: trimTarget });
+function reflectorsOf({
+  client,
+  clock,
+  logger,
+  metrics,
+  namespace,
+}: TargetCacheDeps): (resource: Resource) => TargetSource {
+  return (resource) =>
+    new Reflector<TargetObject>({ client, clock, logger, metrics, namespace, resource, transform: trimTarget });
 }
 
 const kindId = ({ apiVersion, kind }: KindReference): string => `${apiVersion} ${kind}`;

@@ -44,7 +44,11 @@ export class ClusterView {
           target: (es) => [keyOf(es.metadata.namespace, es.spec.scaleTargetRef.name)],
         },
       }),
-      services: new Reflector<Service>({ ...common, resource: resources.services }),
+      services: new Reflector<Service>({
+        ...common,
+        resource: resources.services,
+        indexers: { namespace: ({ metadata }) => [metadata.namespace ?? ""] },
+      }),
       slices: new Reflector<EndpointSlice>({
         ...common,
         resource: resources.endpointSlices,
@@ -76,6 +80,10 @@ export class ClusterView {
     return this.stores.elastiServices
       .byIndex("target", keyOf(namespace, name))
       .map((es) => this.elastiServices.get(namespace, es.metadata.name) ?? es);
+  }
+
+  servicesOf(namespace: string): Service[] {
+    return this.stores.services.byIndex("namespace", namespace);
   }
 
   /** The slices of a Service, whoever made them. */

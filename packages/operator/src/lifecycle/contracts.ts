@@ -15,7 +15,8 @@ export type TargetState =
       readonly template: PodTemplate | undefined;
       readonly deleting: boolean;
     }
-  | { readonly kind: "missing" | "unsupported"; readonly reason: string; readonly message: string };
+  /** `pending`: not known yet, which is not the same as missing. */
+  | { readonly kind: "missing" | "unsupported" | "pending"; readonly reason: string; readonly message: string };
 
 export interface TargetView {
   of(es: ElastiService): TargetState;

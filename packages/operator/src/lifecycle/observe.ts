@@ -89,7 +89,7 @@ export function observe(facts: Facts): Observation {
     resolvers: listed,
     publicPods: others.length,
     publicReady: others.filter(isReady).length,
-    target: target.kind,
+    target: target.kind === "pending" ? "missing" : target.kind,
     replicas: target.kind === "found" ? target.replicas : 0,
     // the private Service may be younger than the pods, so the target's own count has a say too
     podsLeft: Math.max(pods.length, target.kind === "found" ? target.statusReplicas : 0),

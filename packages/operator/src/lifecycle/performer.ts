@@ -90,6 +90,8 @@ export class Performer {
         return this.#look(subject, memory.run!);
       case "read-target":
         memory.run!.targetVersion = await this.#options.readTarget(subject);
+        // no version that is safe to sleep from: another time
+        if (memory.run!.targetVersion === undefined) memory.run!.look = "not-idle";
         return;
       case "start-seal":
         return this.#seal(subject, memory.run!);

@@ -1,0 +1,175 @@
+import { FIELD_MANAGER, FINALIZER, keyOf, type ProbeStatus, type Route } from "@elasti/api";
+import {
+  type EndpointSlice,
+  isNotFound,
+  type KubeClient,
+  type PodTemplate,
+  resources,
+  type Service,
+} from "@elasti/kube";
+import type { SessionHub } from "../elastiserver/session-hub.ts";
+import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
+import { isOurs, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
+import type { Routing } from "../lifecycle/routing.ts";
+import type { Listed, Parts, Prepared, Warning } from "./parts.ts";
+import type { PortTable } from "./port-table.ts";
+import { deletePrivateService, desiredPrivateService, ensurePrivateService } from "./private-service.ts";
+import { probeStatusOf } from "./probe-status.ts";
+import type { ResolverSet } from "./resolver-set.ts";
+import { desiredSlices, slicesMatch } from "./resolver-slice.ts";
+import { checkService, ownerAmong, sharedTargetNote, unmanagedServicesNote } from "./service-check.ts";
+
+export interface ClusterPartsOptions {
+  client: KubeClient;
+  view: ClusterView;
+  routing: Routing;
+  hub: SessionHub;
+  resolverSet: ResolverSet;
+  ports: PortTable;
+  /** The other ElastiServices with the same target. */
+  peersOf: (es: StoredElastiService) => readonly StoredElastiService[];
+  /** Namespaces that are being deleted. */
+  namespaceGoing: (namespace: string) => boolean;
+}
+
+/** The pieces around the lifecycle, put together over the cluster. */
+export class ClusterParts implements Parts {
+  readonly #options: ClusterPartsOptions;
+
+  constructor(options: ClusterPartsOptions) {
+    this.#options = options;
+  }
+
+  ownerOf(namespace: string, service: string): StoredElastiService | undefined {
+    return ownerAmong(this.#options.view.elastiServicesOf(namespace, service));
+  }
+
+  async prepare(es: StoredElastiService, service: Service | undefined): Promise<Prepared> {
+    const { client, view, ports, resolverSet } = this.#options;
+    if (es.metadata.deletionTimestamp !== undefined)
+      return { refused: undefined, routes: es.status?.routes ?? [], notes: [] };
+    const ready = resolverSet.endpoints().filter((resolver) => resolver.ready && !resolver.terminating);
+    const checked = checkService({
+      name: es.spec.service,
+      service,
+      resolverNodes: new Set(ready.flatMap(({ node }) => node ?? [])),
+      nodes: undefined,
+    });
+    if (!checked.ok) {
+      const { reason, message } = checked;
+      return { refused: { reason, message }, routes: es.status?.routes ?? [], notes: [] };
+    }
+    const allocated = await ports.allocate(
+      keyOf(es.metadata.namespace ?? "", es.spec.service),
+      checked.ports.map(({ name = "", port }) => ({ name, port })),
+    );
+    const routes: Route[] = checked.ports.map(({ name, port, appProtocol }, index) => ({
+      ...(name === undefined || name === "" ? {} : { name }),
+      port,
+      resolverPort: allocated[index]!,
+      protocol: "TCP",
+      ...(appProtocol === undefined ? {} : { appProtocol }),
+    }));
+    const existing = view.services.get(es.metadata.namespace ?? "", privateNameOf(es));
+    const written = await ensurePrivateService(client, existing, desiredPrivateService(es, service!, checked.ports));
+    if (written !== existing) view.services.wrote(written);
+    return { refused: undefined, routes, notes: checked.notes };
+  }
+
+  listed(es: StoredElastiService, service: Service | undefined, routes: readonly Route[]): Listed {
+    const { view, hub, resolverSet } = this.#options;
+    if (service === undefined) return { slices: [], resolvers: [], match: (ours) => ours.length === 0 };
+    const namespace = es.metadata.namespace ?? "";
+    const sessions = new Map(hub.resolvers().map(({ id, ports }) => [id, ports]));
+    const { slices, resolvers } = desiredSlices({
+      service,
+      routes,
+      resolvers: resolverSet.endpoints(),
+      portsOf: (id) => sessions.get(id),
+      existing: ourSlices(view.slicesOf(namespace, es.spec.service), []),
+    });
+    return { slices, resolvers, match: (ours) => slicesMatch(ours, slices) };
+  }
+
+  listsTheGone(ours: readonly EndpointSlice[]): boolean {
+    const alive = new Set(
+      this.#options.resolverSet
+        .endpoints()
+        .filter(({ terminating }) => !terminating)
+        .flatMap(({ addresses }) => Object.values(addresses)),
+    );
+    return ours.some(({ endpoints }) =>
+      (endpoints ?? []).some(({ addresses }) => addresses.some((address) => !alive.has(address))),
+    );
+  }
+
+  requiredResolvers(): readonly string[] {
+    return this.#options.resolverSet.required();
+  }
+
+  probeOf(template: PodTemplate | undefined): ProbeStatus {
+    return probeStatusOf(template);
+  }
+
+  warnings(es: StoredElastiService, template: PodTemplate | undefined): readonly Warning[] {
+    const { view, peersOf } = this.#options;
+    const { namespace = "" } = es.metadata;
+    const service = view.services.get(namespace, es.spec.service);
+    if (service === undefined) return [];
+    const neighbours = view.servicesOf(namespace);
+    const managed = new Set(
+      neighbours.map(({ metadata }) => metadata.name).filter((name) => this.ownerOf(namespace, name) !== undefined),
+    );
+    return [
+      ...sharedTargetNote(peersOf(es)),
+      ...unmanagedServicesNote(service, template?.metadata?.labels, neighbours, managed),
+    ];
+  }
+
+  /** A new leader looks at the port table as it is now. */
+  reload(): void {
+    this.#options.ports.reload();
+  }
+
+  namespaceGoing(namespace: string): boolean {
+    return this.#options.namespaceGoing(namespace);
+  }
+
+  async release(es: StoredElastiService, service: Service | undefined): Promise<void> {
+    const { client, view, routing, ports } = this.#options;
+    const { namespace = "" } = es.metadata;
+    if (service !== undefined) {
+      await routing.release(service);
+      await routing.deleteSlices(view.slicesOf(namespace, es.spec.service).filter(isOurs));
+    }
+    const own = view.services.get(namespace, privateNameOf(es));
+    if (own !== undefined) await deletePrivateService(client, own);
+    await ports.release(keyOf(namespace, es.spec.service));
+    await this.removeFinalizer(es);
+  }
+
+  /** Takes our finalizer off. */
+  async removeFinalizer(es: StoredElastiService): Promise<void> {
+    const { client, view } = this.#options;
+    const { namespace, name, resourceVersion, finalizers = [] } = es.metadata;
+    if (!finalizers.includes(FINALIZER)) return;
+    const body = {
+      metadata: { resourceVersion, finalizers: finalizers.filter((finalizer) => finalizer !== FINALIZER) },
+    };
+    try {
+      const written = await client.patch<StoredElastiService>(
+        resources.elastiServices,
+        namespace,
+        name,
+        "merge",
+        body,
+        {
+          fieldManager: FIELD_MANAGER,
+        },
+      );
+      view.elastiServices.removed(written);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}

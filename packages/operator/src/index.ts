@@ -1,0 +1,3 @@
+export { type OperatorConfig, operatorSettings } from "./config.ts";
+export { operatorErrors } from "./errors.ts";
+export { createOperator, type OperatorDeps } from "./operator.ts";

@@ -1,0 +1,61 @@
+import {
+  createLogger,
+  ElastiError,
+  errorText,
+  Lifecycle,
+  Metrics,
+  readConfig,
+  runUntilSignal,
+  systemClock,
+} from "@elasti/core";
+import { createKubeClient, inClusterOf, loadCluster, reviewToken } from "@elasti/kube";
+import { configProblems, operatorSettings } from "./config.ts";
+import {
+  type Authenticator,
+  defaultAccount,
+  StaticAuthenticator,
+  TOKEN_AUDIENCE,
+  TokenReviewAuthenticator,
+} from "./elastiserver/auth.ts";
+import { operatorErrors } from "./errors.ts";
+import { createOperator } from "./operator.ts";
+
+/** Runs the operator until it is told to stop. @returns the exit code */
+export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number> {
+  const clock = systemClock;
+  let logger = createLogger({ name: "elasti-operator" });
+  try {
+    const config = readConfig(operatorSettings, env);
+    const problems = configProblems(config);
+    if (problems.length > 0) {
+      throw operatorErrors.ELASTI_BAD_SETTINGS(problems.map(({ field, message }) => `${field} ${message}`).join("; "), {
+        details: { errors: problems },
+      });
+    }
+    logger = createLogger({ name: "elasti-operator", level: config.logLevel, bindings: { pod: config.podName } });
+    const metrics = new Metrics({ clock, process: true });
+    const inCluster = inClusterOf(env);
+    const cluster = await loadCluster({
+      clock,
+      ...(config.kubeconfig === "" ? {} : { kubeconfigPath: config.kubeconfig }),
+      ...(inCluster === undefined ? {} : { inCluster }),
+    });
+    const client = createKubeClient({ cluster, logger, clock, metrics, requestTimeoutMs: config.kubeTimeoutMs });
+    const allowedAccounts =
+      config.allowedAccounts.length > 0 ? config.allowedAccounts : [defaultAccount(config.podNamespace)];
+    const authenticator: Authenticator =
+      Object.keys(config.staticTokens).length > 0
+        ? new StaticAuthenticator(config.staticTokens, allowedAccounts)
+        : new TokenReviewAuthenticator(
+            { reviewer: { review: (token) => reviewToken(client, token, [TOKEN_AUDIENCE]) }, clock, logger },
+            { allowedAccounts },
+          );
+    const lifecycle = new Lifecycle(logger, { clock });
+    lifecycle.add("operator", createOperator(config, { client, authenticator, clock, logger, metrics }));
+    return await runUntilSignal(lifecycle, logger);
+  } catch (error) {
+    const details = error instanceof ElastiError ? error.details : {};
+    logger.fatal({ error: errorText(error), ...details }, "cannot start");
+    return 1;
+  }
+}

@@ -1,0 +1,318 @@
+import { type ElastiService, keyOf, SERVICE_LABEL, SERVICE_NAME_LABEL } from "@elasti/api";
+import { type Clock, type Component, ElastiError, errorText, Lifecycle, type Logger, type Metrics } from "@elasti/core";
+import {
+  type EndpointSlice,
+  EventRecorder,
+  type KubeClient,
+  type KubeObject,
+  LeaderElector,
+  Reflector,
+  RestMapper,
+  resources,
+  ScaleClient,
+  WorkQueue,
+} from "@elasti/kube";
+import {
+  createScaler,
+  QueryClient,
+  ScaleHandler,
+  type Scaler,
+  ServerPolicy,
+  type TrafficSource,
+  type Verdict,
+} from "@elasti/scaling";
+import type { OperatorConfig } from "./config.ts";
+import { ClusterParts } from "./controller/cluster-parts.ts";
+import { FactsGatherer } from "./controller/facts.ts";
+import { PortTable } from "./controller/port-table.ts";
+import { ElastiServiceReconciler } from "./controller/reconciler.ts";
+import { ResolverSet, resolverSlices } from "./controller/resolver-set.ts";
+import { TargetCache, targetReflectors } from "./controller/target-cache.ts";
+import { Targets } from "./controller/targets.ts";
+import type { Authenticator } from "./elastiserver/auth.ts";
+import { ElastiServer } from "./elastiserver/server.ts";
+import { SessionHub } from "./elastiserver/session-hub.ts";
+import { ClusterView } from "./lifecycle/cluster-view.ts";
+import { Memories } from "./lifecycle/memory.ts";
+import { Performer } from "./lifecycle/performer.ts";
+import { Routing } from "./lifecycle/routing.ts";
+import { StatusWriter } from "./lifecycle/status-writer.ts";
+import { SleepLoop } from "./sleep-loop.ts";
+import { UnusableTriggers } from "./unusable-triggers.ts";
+import { Waker } from "./waker.ts";
+
+export interface OperatorDeps {
+  readonly client: KubeClient;
+  readonly authenticator: Authenticator;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Puts the operator together. Any replica wakes; the leader also reconciles, sleeps targets and asks the triggers. */
+export function createOperator(config: OperatorConfig, deps: OperatorDeps): Component {
+  const { client, clock, logger, metrics } = deps;
+  const { podNamespace: namespace, watchNamespaces } = config;
+  const common = { client, clock, logger, metrics };
+  const onlyNamespace = watchNamespaces.length === 1 ? watchNamespaces[0] : undefined;
+  const watched = (name: string): boolean => watchNamespaces.length === 0 || watchNamespaces.includes(name);
+
+  const view = new ClusterView({ ...common, namespace: onlyNamespace });
+  const namespaces = new Reflector<KubeObject>({ ...common, resource: resources.namespaces });
+  const hub = new SessionHub(
+    { clock, logger, metrics },
+    { operator: config.podName, leader: () => elector.isLeader, maxSessions: config.maxSessions },
+  );
+  const resolverSet = new ResolverSet(resolverSlices({ ...common, namespace, service: config.resolverService }), () =>
+    hub.resolvers().map(({ id }) => id),
+  );
+  const cache = new TargetCache({
+    mapper: new RestMapper({ client, clock }),
+    clock,
+    logger,
+    sourceOf: targetReflectors({ ...common, namespace: onlyNamespace }),
+  });
+  const scale = new ScaleHandler({
+    client: new ScaleClient(client),
+    targets: cache,
+    clock,
+    logger,
+    metrics,
+    rescaleMs: config.rescaleMs,
+  });
+  const targets = new Targets(cache, scale);
+  const recorder = new EventRecorder({ ...common, component: "elasti-operator", instance: config.podName });
+  const events = {
+    record: (about: ElastiService, type: "Normal" | "Warning", reason: string, message: string) =>
+      type === "Normal" ? recorder.normal(about, reason, message) : recorder.warning(about, reason, message),
+  };
+  const routing = new Routing(client, view);
+  const status = new StatusWriter(client, view, clock);
+  const memories = new Memories();
+  const queries = new QueryClient({
+    clock,
+    metrics,
+    policy: new ServerPolicy([
+      ...config.allowedServers,
+      ...(config.defaultServer === "" ? [] : [config.defaultServer]),
+    ]),
+    keepMs: Math.min(1_000, config.pollingIntervalMs / 2),
+  });
+  const traffic: TrafficSource = {
+    traffic: ({ namespace: ns, name }) => {
+      const { reporters, inFlight, held, lastRequestAtMs, observedSinceMs } = hub.traffic(ns, name);
+      return {
+        required: resolverSet.required(),
+        // resolvers report what changes, so of one that is connected the numbers are those of now
+        reports: reporters.map((resolver) => ({
+          resolver,
+          heardAtMs: clock.now(),
+          observedSinceMs: observedSinceMs ?? clock.now(),
+          inFlight,
+          held,
+          lastRequestAtMs,
+        })),
+      };
+    },
+  };
+
+  const queue = new WorkQueue({
+    clock,
+    logger,
+    concurrency: config.reconcileConcurrency,
+    backoff: { minMs: 50, maxMs: 60_000 },
+  });
+  const enqueue = (key: string): void => queue.add(key);
+  const sleepLoop = new SleepLoop({
+    clock,
+    logger,
+    intervalMs: config.pollingIntervalMs,
+    concurrency: config.pollConcurrency,
+    elastiService: (key) => view.stores.elastiServices.getByKey(key),
+    scalerFor: (es): Scaler => {
+      const service = { namespace: es.metadata.namespace ?? "", name: es.spec.service };
+      try {
+        return createScaler(service, es.spec, { queries, traffic, prometheus: config, clock });
+      } catch (error) {
+        if (!(error instanceof ElastiError)) throw error;
+        return new UnusableTriggers(errorText(error), clock);
+      }
+    },
+    onVerdict: (key, verdict) => {
+      noteActivity(key, verdict);
+      enqueue(key);
+    },
+  });
+  const noteActivity = (key: string, verdict: Verdict): void => {
+    // a request has a time of its own, from which its cooldown counts
+    if (verdict.kind !== "Active" || verdict.reason === "RecentRequest") return;
+    const memory = memories.of(key);
+    memory.lastActiveMs = Math.max(memory.lastActiveMs, verdict.sampledAtMs);
+  };
+  const gatherer = new FactsGatherer({
+    view,
+    targets,
+    hub,
+    verdicts: sleepLoop,
+    memories,
+    clock,
+    verdictMaxAgeMs: 3 * config.pollingIntervalMs + 30_000,
+    requiredResolvers: () => resolverSet.required(),
+  });
+  const parts = new ClusterParts({
+    client,
+    view,
+    routing,
+    hub,
+    resolverSet,
+    ports: new PortTable({ client, clock, logger }, { namespace }),
+    peersOf: (es) => gatherer.peersOf(es),
+    namespaceGoing: (name) => namespaces.store.get(undefined, name)?.metadata.deletionTimestamp !== undefined,
+  });
+  const performer = new Performer({
+    routing,
+    status,
+    scale,
+    hub,
+    verdicts: sleepLoop,
+    events,
+    clock,
+    logger,
+    minGraceMs: 2 * config.scrapeIntervalMs,
+    proofTimeoutMs: config.proofTimeoutMs,
+    sealTimeoutMs: config.sealTimeoutMs,
+    readTarget: ({ es, target }) =>
+      target.kind === "found" ? targets.readForSleep(target.ref, gatherer.peersOf(es)) : Promise.resolve(undefined),
+    release: ({ es, service }) => parts.release(es, service),
+    enqueue,
+  });
+  const reconciler = new ElastiServiceReconciler({
+    client,
+    view,
+    gatherer,
+    performer,
+    memories,
+    routing,
+    status,
+    scale,
+    parts,
+    events,
+    clock,
+    logger,
+    isLeader: () => elector.isLeader,
+    watchTriggers: (key) => sleepLoop.watch(key),
+    forgetTriggers: (key) => sleepLoop.forget(key),
+  });
+  const waker = new Waker({
+    client,
+    view,
+    targets,
+    scale,
+    status,
+    events,
+    clock,
+    logger,
+    held: (ns, name) => hub.traffic(ns, name).held,
+    ownerOf: (ns, name) => (watched(ns) ? parts.ownerOf(ns, name) : undefined),
+    onWake: enqueue,
+  });
+
+  const enqueueAll = (): void => {
+    for (const es of view.stores.elastiServices.list()) enqueue(keyOf(es.metadata.namespace ?? "", es.metadata.name));
+  };
+  const enqueueService = (ns: string, name: string): void => {
+    for (const es of view.elastiServicesOf(ns, name)) enqueue(keyOf(ns, es.metadata.name));
+  };
+  const subscribe = (): void => {
+    view.stores.elastiServices.on("change", ({ type, object }) => {
+      const ns = object.metadata.namespace ?? "";
+      enqueue(keyOf(ns, object.metadata.name));
+      // another that names the same Service may have it now
+      if (type === "deleted") enqueueService(ns, object.spec.service);
+    });
+    view.stores.services.on("change", ({ object }) =>
+      enqueueService(object.metadata.namespace ?? "", object.metadata.name),
+    );
+    view.stores.slices.on("change", ({ object }) => enqueueService(object.metadata.namespace ?? "", serviceOf(object)));
+    cache.onChange(enqueue);
+    cache.follow(view.stores.elastiServices);
+    hub.onTraffic((key) => {
+      const slash = key.indexOf("/");
+      enqueueService(key.slice(0, slash), key.slice(slash + 1));
+    });
+    hub.onChange(enqueueAll);
+    resolverSet.onChange(enqueueAll);
+  };
+
+  const elector = new LeaderElector({
+    client,
+    clock,
+    logger,
+    namespace,
+    name: config.leaseName,
+    identity: `${config.podName}_${crypto.randomUUID().slice(0, 8)}`,
+    leaseDurationMs: config.leaseDurationMs,
+    renewDeadlineMs: config.leaseRenewDeadlineMs,
+    retryPeriodMs: config.leaseRetryMs,
+    onStartedLeading: () => {
+      logger.info("leading");
+      parts.reload();
+      sleepLoop.start();
+      enqueueAll();
+    },
+    onStoppedLeading: () => {
+      logger.info("no longer leading");
+      memories.clear();
+      void sleepLoop.close();
+    },
+  });
+  const server = new ElastiServer(
+    {
+      waker,
+      authenticator: deps.authenticator,
+      sessions: hub,
+      metrics,
+      logger,
+      clock,
+      readiness: [
+        { name: "cluster", check: () => view.unsynced() },
+        {
+          name: "resolvers",
+          check: () => (resolverSet.synced ? undefined : "endpoints of the resolvers not listed yet"),
+        },
+      ],
+    },
+    { host: config.bindAddress, port: config.port, maxConnections: config.maxConnections },
+  );
+
+  const lifecycle = new Lifecycle(logger, { clock });
+  lifecycle.add("client", { close: () => client.close() });
+  lifecycle.add("events", { close: () => recorder.close() });
+  lifecycle.add("queries", queries);
+  lifecycle.add("scale", scale);
+  lifecycle.add("server", server);
+  lifecycle.add("namespaces", {
+    start: () => void namespaces.start().catch(() => {}),
+    close: () => namespaces.close(),
+  });
+  lifecycle.add("targets", cache);
+  lifecycle.add("view", view);
+  lifecycle.add("resolvers", resolverSet);
+  lifecycle.add("sessions", hub);
+  lifecycle.add("triggers", { close: () => sleepLoop.close() });
+  lifecycle.add("work", {
+    start: () => {
+      subscribe();
+      queue.start((key) => reconciler.reconcile(key));
+      enqueueAll();
+    },
+    close: () => queue.close(),
+  });
+  lifecycle.add("leader", { start: () => elector.start(), close: () => elector.close() });
+  return lifecycle;
+}
+
+/** The public Service that a slice concerns: a private one says so by its label. */
+function serviceOf({ metadata: { labels } }: EndpointSlice): string {
+  return labels?.[SERVICE_LABEL] ?? labels?.[SERVICE_NAME_LABEL] ?? "";
+}
