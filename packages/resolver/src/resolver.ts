@@ -30,6 +30,8 @@ export interface ResolverOptions {
   readonly forwarder: Forwarder;
   readonly activation: Activation;
   readonly createPods: (namespace: string, service: string) => PodSource;
+  /** Told of every ElastiService that counts, before its requests are: who finds its pods has to know its phase. */
+  readonly observe?: (object: ElastiService) => void;
   readonly bindAddress: string;
   /** The way in by host name; 0 for none. */
   readonly hostPort: number;
@@ -85,6 +87,7 @@ export class Resolver implements ResolverView {
       createService: (namespace, name) =>
         new ManagedService(namespace, name, service, this.#traffic.eventsOf(namespace, name)),
       onPorts: () => this.#openPorts(),
+      ...(options.observe === undefined ? {} : { observe: options.observe }),
     });
     this.#traffic.serviceOf = (namespace, name) => this.#routes.service(namespace, name);
     const path = new RequestPath({

@@ -14,6 +14,8 @@ export interface Route {
 export interface RouteTableOptions {
   readonly logger: Logger;
   readonly createService: (namespace: string, name: string) => ManagedService;
+  /** Told of the ElastiService that counts for a Service, before its service takes it. */
+  readonly observe?: (object: ElastiService) => void;
   /** `cluster.local` */
   readonly clusterDomain: string;
   /** The set of wanted resolver ports has changed. */
@@ -132,6 +134,7 @@ export class RouteTable {
 
   #applyOldest(owner: Owner): void {
     const object = owner.objects[0]!;
+    this.#options.observe?.(object);
     owner.service.apply(object);
     const routes: Route[] = [];
     for (const { name, port, resolverPort, protocol } of object.status?.routes ?? []) {
