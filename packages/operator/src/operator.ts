@@ -27,7 +27,7 @@ import { FactsGatherer } from "./controller/facts.ts";
 import { PortTable } from "./controller/port-table.ts";
 import { ElastiServiceReconciler } from "./controller/reconciler.ts";
 import { ResolverSet, resolverSlices } from "./controller/resolver-set.ts";
-import { TargetCache, targetReflectors } from "./controller/target-cache.ts";
+import { TargetCache } from "./controller/target-cache.ts";
 import { Targets } from "./controller/targets.ts";
 import type { Authenticator } from "./elastiserver/auth.ts";
 import { ElastiServer } from "./elastiserver/server.ts";
@@ -66,12 +66,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const resolverSet = new ResolverSet(resolverSlices({ ...common, namespace, service: config.resolverService }), () =>
     hub.resolvers().map(({ id }) => id),
   );
-  const cache = new TargetCache({
-    mapper: new RestMapper({ client, clock }),
-    clock,
-    logger,
-    sourceOf: targetReflectors({ ...common, namespace: onlyNamespace }),
-  });
+  const cache = new TargetCache({ ...common, mapper: new RestMapper({ client, clock }), namespace: onlyNamespace });
   const scale = new ScaleHandler({
     client: new ScaleClient(client),
     targets: cache,
