@@ -53,11 +53,11 @@ function referencePage(): string {
 
 ## spec
 
-${table(rows(SpecSchema as Shown, ""))}
+${table(rows(SpecSchema as unknown as Shown, ""))}
 
 ## status
 
-${table(rows(StatusSchema as Shown, ""))}
+${table(rows(StatusSchema as unknown as Shown, ""))}
 `;
 }
 
