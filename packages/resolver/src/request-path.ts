@@ -82,6 +82,14 @@ export class RequestPath {
     });
   }
 
+  /** CONNECT asks for a tunnel to anywhere: this is no forward proxy. */
+  connect(request: IncomingMessage, socket: Duplex): void {
+    this.#takeBack(connectionOf(request.socket));
+    const error = errors.ELASTI_BAD_REQUEST("CONNECT is not served");
+    this.#options.metrics.rejected(error.code);
+    answerSocket(socket, error);
+  }
+
   /** What the parser refused. */
   clientError(error: NodeJS.ErrnoException, socket: Duplex): void {
     const connection = connectionOf(socket as Connection["socket"]);
@@ -296,7 +304,9 @@ export class RequestPath {
       const plain = remoteAddress.startsWith("::ffff:") ? remoteAddress.slice(7) : remoteAddress;
       if (trustedProxies.check(plain, isIPv6(plain) ? "ipv6" : "ipv4")) return routeOfHost(forwarded.trim());
     }
-    return routeOfHost(request.headers.host ?? "");
+    // A target in absolute form names the host, whatever Host says (RFC 9112 section 3.2.2).
+    const absolute = /^https?:\/\/([^/?#]*)/i.exec(request.url ?? "")?.[1];
+    return routeOfHost(absolute ?? request.headers.host ?? "");
   }
 
   #problem(response: ServerResponse, error: ElastiError, close: boolean): void {

@@ -105,6 +105,7 @@ export class Resolver implements ResolverView {
     this.#door = new HttpDoor({
       onRequest: path.request.bind(path),
       onUpgrade: path.upgrade.bind(path),
+      onConnect: path.connect.bind(path),
       onClientError: path.clientError.bind(path),
       keepAliveTimeoutMs: options.keepAliveTimeoutMs,
       headTimeoutMs: options.headTimeoutMs,

@@ -137,6 +137,7 @@ describe("what is not passed on", () => {
     "1.0 with Transfer-Encoding": "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "both lengths": "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "no HTTP": "hello there\r\n\r\n",
+    CONNECT: "CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n",
     "a folded header": "GET / HTTP/1.1\r\nhost: a\r\n b: c\r\n\r\n",
   };
   for (const [what, bytes] of Object.entries(bad)) {
@@ -294,6 +295,20 @@ describe("forwarding", () => {
       assert.match(answer, /^HTTP\/1.1 404.*ELASTI_UNKNOWN_SERVICE/s);
     }
   });
+});
+
+describe("X-Forwarded-Host", () => {
+  for (const [trusted, status] of [
+    ["127.0.0.0/8", 200],
+    ["10.0.0.0/8", 404],
+  ] as const) {
+    test(`from a proxy when ${trusted} is trusted: ${status}`, async (t) => {
+      const { hostPort, pods } = await world(t, { hostPort: true, trusted });
+      pods.set(await podOf(t));
+      const head = `GET / HTTP/1.1\r\nhost: shop.example\r\nx-forwarded-host: web.default\r\n${close}\r\n`;
+      assert.match(await new RawClient(hostPort).send(head).ends(), new RegExp(`^HTTP/1.1 ${status}`));
+    });
+  }
 });
 
 describe("the seal", () => {

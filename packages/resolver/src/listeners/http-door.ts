@@ -8,6 +8,7 @@ export interface HttpDoorOptions {
   /** @param expectsContinue the client waits for `100 Continue` before it sends the body */
   readonly onRequest: (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
   readonly onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly onConnect: (request: IncomingMessage, socket: Duplex) => void;
   /** What arrived cannot be parsed, or a head did not arrive in time. */
   readonly onClientError: (error: NodeJS.ErrnoException, socket: Duplex) => void;
   /** An idle connection is closed after this; longer than clients keep theirs. */
@@ -36,6 +37,7 @@ export class HttpDoor {
     this.#server.on("request", (request, response) => options.onRequest(request, response, false));
     this.#server.on("checkContinue", (request, response) => options.onRequest(request, response, true));
     this.#server.on("upgrade", options.onUpgrade);
+    this.#server.on("connect", options.onConnect);
     this.#server.on("clientError", options.onClientError);
   }
 

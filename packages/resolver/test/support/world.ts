@@ -7,10 +7,11 @@ import {
   type Server,
   type ServerResponse,
 } from "node:http";
-import { type AddressInfo, BlockList, connect, createServer as createNetServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer as createNetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ElastiService, ElastiServiceSpec, ElastiServiceStatus } from "@elasti/api";
 import { type Clock, Metrics, silentLogger, systemClock } from "@elasti/core";
+import { addressSet } from "../../src/config.ts";
 import type {
   Activation,
   Forwarder,
@@ -181,7 +182,13 @@ export interface World {
 
 /** A resolver with one service, `default/web`, asleep, on a free port of loopback. */
 export async function startWorld(
-  options: { spec?: Partial<ElastiServiceSpec>; clock?: Clock; maxHolds?: number; hostPort?: boolean } = {},
+  options: {
+    spec?: Partial<ElastiServiceSpec>;
+    clock?: Clock;
+    maxHolds?: number;
+    hostPort?: boolean;
+    trusted?: string;
+  } = {},
 ): Promise<World> {
   const pods = new FakePods();
   const activation = new FakeActivation();
@@ -200,7 +207,7 @@ export async function startWorld(
     bindAddress: "127.0.0.1",
     hostPort,
     clusterDomain: "cluster.local",
-    trustedProxies: new BlockList(),
+    trustedProxies: addressSet(options.trusted === undefined ? [] : [options.trusted]),
     maxHolds: options.maxHolds ?? 20_000,
     maxConnections: 10_000,
     maxParkedBytes: 64 * 1024 * 1024,
