@@ -5,6 +5,7 @@ import { ManualClock } from "@elasti/core/testing";
 import { kubeErrors, type Resource, resources, Store } from "@elasti/kube";
 import { TargetCache, type TargetSource } from "../src/controller/target-cache.ts";
 import { type TargetObject, trimTarget } from "../src/controller/target-object.ts";
+import { MemoryKube } from "./kit/kube.ts";
 
 class FakeSource implements TargetSource {
   readonly store = new Store<TargetObject>();
@@ -44,6 +45,7 @@ function setUp() {
     ["deployments", resources.deployments],
   ]);
   const cache = new TargetCache({
+    client: new MemoryKube(),
     clock,
     logger: silentLogger,
     mapper: {
