@@ -5,6 +5,7 @@ import { type Clock, ElastiError, errorText, type Logger } from "@elasti/core";
 import { answerProblem, answerSocket, answerStatic, unsafeReason } from "./answers.ts";
 import type { Activation, Forwarder, ForwardOptions, ForwardOutcome } from "./contracts.ts";
 import { errors } from "./errors.ts";
+import { PodBusy } from "./forward/connections.ts";
 import type { Admission, Hold } from "./gate/hold.ts";
 import { type Connection, connectionOf } from "./listeners/connection.ts";
 import type { ResolverMetrics } from "./metrics.ts";
@@ -240,7 +241,8 @@ export class RequestPath {
         if (outcome.kind === "answered") this.#count(admission);
         return;
       }
-      pods.reportFailure(admission.pod);
+      // A pod whose connections are all in use is well; its window shrinks by the refusal.
+      if (!(outcome.error instanceof PodBusy)) pods.reportFailure(admission.pod);
       gate.finish(admission, "refused");
       refused = admission;
       admission = gate.readmit(portName, refused);

@@ -4,7 +4,7 @@ import type { Activation, Pick, PodSource, WakeFailure } from "./contracts.ts";
 import { errors } from "./errors.ts";
 import { Gate, type GateSettings, type HoldEnd } from "./gate/gate.ts";
 import type { Hold, HoldBudget, Ticket } from "./gate/hold.ts";
-import { FixedWindow } from "./gate/release-window.ts";
+import { LearningWindow } from "./gate/release-window.ts";
 import { type ServiceEvents, ServiceState } from "./service-state.ts";
 import { checkerAnswer, type RequestHead, type StaticAnswer, StaticRules } from "./static-answers.ts";
 
@@ -52,7 +52,7 @@ export class ManagedService {
       clock: deps.clock,
       budget: deps.budget,
       settings: () => this.#settings,
-      newWindow: () => new FixedWindow(() => this.#maxConcurrencyPerPod),
+      newWindow: () => new LearningWindow(() => this.#maxConcurrencyPerPod),
       onWanting: (wanting) => this.#onWanting(wanting),
       lastFailure: () => deps.activation.lastFailure(namespace, name),
       onHoldEnd: deps.onHoldEnd,

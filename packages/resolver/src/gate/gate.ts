@@ -118,7 +118,7 @@ export class Gate {
     if (load !== undefined) {
       load.inFlight -= 1;
       if (outcome === "answered") load.window.answered(clock.monotonic() - admission.at);
-      else if (outcome === "refused") load.window.refused();
+      else if (outcome === "refused") load.window.refused(load.inFlight);
     }
     state.endForward(admission.counted, outcome === "answered" ? Math.max(0, admission.epoch) : 0);
     if (this.#held > 0) this.evaluate();

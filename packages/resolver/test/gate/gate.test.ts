@@ -7,7 +7,7 @@ import type { PodTarget, WakeFailure } from "../../src/contracts.ts";
 import { errors } from "../../src/errors.ts";
 import { Gate, type HoldEnd } from "../../src/gate/gate.ts";
 import { type Admission, type Hold, HoldBudget, type Ticket } from "../../src/gate/hold.ts";
-import { FixedWindow } from "../../src/gate/release-window.ts";
+import { LearningWindow } from "../../src/gate/release-window.ts";
 import { ServiceState } from "../../src/service-state.ts";
 import { FakePods } from "../support/world.ts";
 
@@ -31,7 +31,7 @@ function make(options: { maxRequests?: number; timeoutMs?: number; perPod?: numb
     clock,
     budget,
     settings: () => settings,
-    newWindow: () => new FixedWindow(() => options.perPod ?? Number.POSITIVE_INFINITY),
+    newWindow: () => new LearningWindow(() => options.perPod ?? Number.POSITIVE_INFINITY),
     onWanting: (now) => wanting.push(now),
     lastFailure: () => failure.now,
     onHoldEnd: (end) => ends.push(end),
