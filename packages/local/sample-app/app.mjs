@@ -26,6 +26,8 @@ async function handle(request, response) {
   response.setHeader("x-listening-at", listeningAt);
   response.setHeader("x-peer", `${request.socket.remoteAddress}:${request.socket.remotePort}`);
   if (stopping) response.setHeader("connection", "close");
+  // a connection whose last answer began before the end was known is idle only now
+  response.once("close", () => stopping && setImmediate(() => server.closeIdleConnections()));
   if (!probe) {
     inFlight += 1;
     response.once("close", () => {

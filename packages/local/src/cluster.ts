@@ -14,6 +14,7 @@ import {
   type Resource,
   resources,
   type Service,
+  type Store,
   type Transport,
 } from "@elasti/kube";
 import { type ApiServer, type ApiServerOptions, startApiServer } from "./api-server/index.ts";
@@ -60,6 +61,13 @@ export interface LocalCluster {
   readonly url: string;
   readonly apiServer: ApiServer;
   readonly nodeNames: readonly string[];
+  /** What the cluster itself watches, always fresh: read it, or await `until`. */
+  readonly stores: {
+    readonly pods: Store<Pod>;
+    readonly deployments: Store<Deployment>;
+    readonly services: Store<Service>;
+    readonly slices: Store<EndpointSlice>;
+  };
   /** The Services' routing, for what has no method here. */
   readonly services: ServiceProxy;
   /** The kubeconfig of an account as text; of `admin` by default. */
@@ -166,6 +174,7 @@ export async function startLocalCluster(options: LocalClusterOptions = {}): Prom
     url: apiServer.url,
     apiServer,
     nodeNames,
+    stores,
     services: proxy,
     kubeconfig: (account) => apiServer.kubeconfig(tokenOf(account)),
     kubeconfigPath: (account = "admin") => files.path(account, apiServer.kubeconfig(tokenOf(account))),
