@@ -1,0 +1,178 @@
+import { type Notification, type NotificationReply, parseNotificationReply, paths } from "@elasti/api";
+import { type Clock, errorText } from "@elasti/core";
+import { Pool } from "undici";
+import type { OperatorDirectory, OperatorEndpoint } from "./operator-endpoints.ts";
+
+/** What became of a notification. `reason` is the code of the operator's problem document, or one of ours. */
+export type NotifyResult =
+  | { readonly ok: true; readonly reply: NotificationReply }
+  | {
+      readonly ok: false;
+      readonly reason: string;
+      readonly detail: string;
+      /** The operator says that waiting will not help. */
+      readonly certain: boolean;
+      /** How long it asks to wait. */
+      readonly retryAfterMs?: number;
+    };
+
+/** What tells the operator that requests wait. */
+export interface Notifier {
+  notify(notification: Notification): Promise<NotifyResult>;
+}
+
+export interface OperatorClientOptions {
+  readonly endpoints: OperatorDirectory;
+  readonly clock: Clock;
+  readonly token: () => Promise<string | undefined>;
+  /** For one replica to answer, from the first byte sent. */
+  readonly timeoutMs?: number;
+  readonly connectTimeoutMs?: number;
+  /** Most connections to one replica. */
+  readonly connections?: number;
+  readonly random?: () => number;
+}
+
+/** Refusals that speak of one replica and not of the wake: another one may do it. */
+const replicaRefusals = new Set(["ELASTI_SERVER_BUSY", "ELASTI_SERVER_CLOSING", "ELASTI_TOKEN_REVIEW_UNAVAILABLE"]);
+/** Refusals that stay as they are however long one waits, although a person may change it. */
+const certainReasons = new Set(["ELASTI_SCALE_QUOTA"]);
+const maxAnswerBytes = 64 * 1024;
+
+/** Sends notifications to any replica of the operator, and to the next one at once when a replica cannot be reached. */
+export class OperatorClient implements Notifier {
+  readonly #options: OperatorClientOptions;
+  readonly #pools = new Map<string, Pool>();
+  readonly #stopListening: () => void;
+  readonly #closing = new AbortController();
+
+  constructor(options: OperatorClientOptions) {
+    this.#options = options;
+    this.#stopListening = options.endpoints.onChange(() => this.#dropPools());
+  }
+
+  async notify(notification: Notification): Promise<NotifyResult> {
+    const token = await this.#options.token();
+    let failure: NotifyResult = {
+      ok: false,
+      reason: "ELASTI_NO_OPERATOR",
+      detail: "the operator's Service has no endpoint",
+      certain: false,
+    };
+    for (const endpoint of this.#order()) {
+      const result = await this.#ask(endpoint, notification, token);
+      if (result.ok || !(result.reason === "ELASTI_OPERATOR_UNREACHABLE" || replicaRefusals.has(result.reason)))
+        return result;
+      failure = result;
+    }
+    return failure;
+  }
+
+  async close(): Promise<void> {
+    this.#stopListening();
+    if (!this.#closing.signal.aborted) this.#closing.abort(new Error("closed"));
+    const pools = [...this.#pools.values()];
+    this.#pools.clear();
+    await Promise.all(pools.map((pool) => pool.destroy()));
+  }
+
+  /** Ready replicas in random order, then the others. */
+  #order(): OperatorEndpoint[] {
+    const { endpoints, random = Math.random } = this.#options;
+    return endpoints
+      .list()
+      .map((endpoint) => ({ endpoint, rank: (endpoint.ready ? 0 : 1) + random() }))
+      .sort((a, b) => a.rank - b.rank)
+      .map(({ endpoint }) => endpoint);
+  }
+
+  async #ask(endpoint: OperatorEndpoint, notification: Notification, token: string | undefined): Promise<NotifyResult> {
+    const { clock, timeoutMs = 10_000 } = this.#options;
+    const late = new AbortController();
+    const timer = clock.after(timeoutMs, () => late.abort(new Error(`no answer within ${timeoutMs} ms`)));
+    try {
+      const response = await this.#pool(endpoint).request({
+        path: paths.notify,
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        },
+        body: JSON.stringify(notification),
+        signal: AbortSignal.any([late.signal, this.#closing.signal]),
+      });
+      let text = "";
+      for await (const chunk of response.body) {
+        text += chunk;
+        if (text.length > maxAnswerBytes) throw new Error("the answer is too long");
+      }
+      const retryAfter = Number(response.headers["retry-after"]);
+      return resultOf(response.statusCode, text, Number.isFinite(retryAfter) ? retryAfter * 1_000 : undefined);
+    } catch (error) {
+      const { name, address, port } = endpoint;
+      const why = errorText(late.signal.aborted ? late.signal.reason : error);
+      return {
+        ok: false,
+        reason: "ELASTI_OPERATOR_UNREACHABLE",
+        detail: `${name} at ${address}:${port}: ${why}`,
+        certain: false,
+      };
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  #pool(endpoint: OperatorEndpoint): Pool {
+    this.#closing.signal.throwIfAborted();
+    let pool = this.#pools.get(endpoint.key);
+    if (pool === undefined) {
+      const host = endpoint.address.includes(":") ? `[${endpoint.address}]` : endpoint.address;
+      pool = new Pool(`http://${host}:${endpoint.port}`, {
+        connections: this.#options.connections ?? 8,
+        pipelining: 1,
+        allowH2: false,
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        connect: { timeout: this.#options.connectTimeoutMs ?? 1_000 },
+        keepAliveTimeout: 30_000,
+      });
+      this.#pools.set(endpoint.key, pool);
+    }
+    return pool;
+  }
+
+  /** Pools of replicas that are gone finish what they have. */
+  #dropPools(): void {
+    const present = new Set(this.#options.endpoints.list().map(({ key }) => key));
+    for (const [key, pool] of this.#pools) {
+      if (present.has(key)) continue;
+      this.#pools.delete(key);
+      pool.close().catch(() => {});
+    }
+  }
+}
+
+/** Reads an answer. @param retryAfterMs given with every refusal that may be another one later */
+export function resultOf(status: number, text: string, retryAfterMs: number | undefined): NotifyResult {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    body = undefined;
+  }
+  if (status === 200) {
+    if (parseNotificationReply.Check(body)) return { ok: true, reply: body };
+    return { ok: false, reason: "ELASTI_OPERATOR_NONSENSE", detail: "the answer is no reply", certain: false };
+  }
+  const problem = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+  const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+  const reason = textOf(problem.reason);
+  const certain = status === 503 && reason !== undefined && (certainReasons.has(reason) || retryAfterMs === undefined);
+  return {
+    ok: false,
+    reason: reason ?? `HTTP-${status}`,
+    detail: textOf(problem.detail) ?? textOf(problem.title) ?? `the operator answered ${status}`,
+    certain,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  };
+}
