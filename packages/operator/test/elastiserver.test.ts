@@ -158,6 +158,8 @@ describe("notifications", () => {
     const text = await (await fetch(url("/metrics"))).text();
     assert.match(text, /elasti_notifications_total\{outcome="scaled"\} \d/);
     assert.match(text, /elasti_notifications_total\{outcome="ELASTI_UNKNOWN_SERVICE"\} 1/);
+    assert.match(text, /elasti_notifications_total\{outcome="ELASTI_NO_TOKEN"\} 1/);
+    assert.match(text, /elasti_notifications_total\{outcome="ELASTI_NOTIFICATION_TOO_LARGE"\} 2/);
   });
 
   it("takes an unexpected Upgrade header for a plain request", async () => {

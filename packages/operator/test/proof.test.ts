@@ -211,3 +211,24 @@ describe("drawDurations", () => {
     assert.notDeepEqual(drawDurations(randomOf(1)), drawDurations(randomOf(2)));
   });
 });
+
+describe("judge among many strangers", () => {
+  it("finds masqueraded dials among a thousand health checks, and gives up in time among look-alikes", () => {
+    const random = randomOf(7);
+    const dials = dialsFrom("10.1.0.5", 40_000, drawDurations(random));
+    const stranger = (i: number, openMs: number): SilentPeer => ({
+      address: "10.0.0.77",
+      port: i,
+      openMs,
+      acceptedBy: "r1",
+    });
+    const own = dials.map((dial, i) => seenAs("r1", dial, { address: "10.0.0.9", port: i, openMs: dial.openMs + 1 }));
+    const checks = Array.from({ length: 1_000 }, (_, i) => stranger(i, random() * 2));
+    const began = performance.now();
+    const among = (strangers: SilentPeer[]) => judge(new Map([["r1", dials]]), [...strangers, ...own]).get("r1");
+    assert.equal(among(checks), "durations");
+    const alike = Array.from({ length: 2_000 }, (_, i) => stranger(i, random() * 60));
+    assert.equal(among(alike), "missing");
+    assert.ok(performance.now() - began < 1_000);
+  });
+});

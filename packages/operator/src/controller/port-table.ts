@@ -48,6 +48,8 @@ export class PortTable {
   readonly #namespace: string;
   readonly #range: PortRange;
   readonly #rows = new Map<number, PortRow>();
+  /** The same rows by service: most calls find that nothing changes, and must not go through all of them. */
+  readonly #byService = new Map<string, Map<number, PortRow>>();
   readonly #maps = new Map<string, ConfigMap>();
   #loaded: Promise<void> | undefined;
   #tail: Promise<unknown> = Promise.resolve();
@@ -72,7 +74,7 @@ export class PortTable {
   async allocate(service: string, wanted: readonly WantedPort[]): Promise<number[]> {
     await this.#load();
     const ask = (rows: PortRows) => allocatePorts(rows, service, wanted, this.#clock.now(), this.#range);
-    const present = ask(this.#rows);
+    const present = ask(this.#byService.get(service) ?? new Map());
     if (present.changes.size === 0) return [...present.resolverPorts];
     let allocation: Allocation | undefined;
     let failure: unknown;
@@ -95,7 +97,7 @@ export class PortTable {
   async release(service: string): Promise<void> {
     await this.#load();
     const ask = (rows: PortRows) => releasePorts(rows, service, this.#clock.now());
-    if (ask(this.#rows).size > 0) await this.#change(ask);
+    if (ask(this.#byService.get(service) ?? new Map()).size > 0) await this.#change(ask);
   }
 
   /** Services that have ports now, to find those whose ElastiService has gone. */
@@ -126,6 +128,7 @@ export class PortTable {
       labelSelector: PORT_TABLE_LABEL,
     });
     this.#rows.clear();
+    this.#byService.clear();
     this.#maps.clear();
     for (const map of items) {
       this.#maps.set(map.metadata.name, map);
@@ -137,10 +140,10 @@ export class PortTable {
     try {
       const row: unknown = JSON.parse(text);
       if (!parseRow.Check(row)) throw new TypeError("a row needs service, name and port");
-      this.#rows.set(Number(port), row);
+      this.#put(Number(port), row);
     } catch (error) {
       // whoever edited it: the port is left alone, and another one is given out
-      this.#rows.set(Number(port), { service: "?/?", name: "", port: 0 });
+      this.#put(Number(port), { service: "?/?", name: "", port: 0 });
       this.#logger.warn({ configMap: map, port, error: errorText(error) }, "row of the port table cannot be read");
     }
   }
@@ -202,8 +205,27 @@ export class PortTable {
         ? await this.#client.create(resources.configMaps, map, options)
         : await this.#client.replace(resources.configMaps, map, options);
     this.#maps.set(name, written);
-    for (const port of this.#rows.keys()) if (mapName(port, this.#range) === name) this.#rows.delete(port);
-    for (const [port, row] of rows) if (mapName(port, this.#range) === name) this.#rows.set(port, row);
+    for (const port of [...this.#rows.keys()]) {
+      if (mapName(port, this.#range) === name && rows.get(port) !== this.#rows.get(port)) this.#put(port, null);
+    }
+    for (const [port, row] of rows) {
+      if (mapName(port, this.#range) === name && row !== this.#rows.get(port)) this.#put(port, row);
+    }
+  }
+
+  #put(port: number, row: PortRow | null): void {
+    const before = this.#rows.get(port);
+    if (before !== undefined) {
+      const own = this.#byService.get(before.service);
+      own?.delete(port);
+      if (own?.size === 0) this.#byService.delete(before.service);
+      this.#rows.delete(port);
+    }
+    if (row === null) return;
+    this.#rows.set(port, row);
+    const own = this.#byService.get(row.service);
+    if (own === undefined) this.#byService.set(row.service, new Map([[port, row]]));
+    else own.set(port, row);
   }
 }
 

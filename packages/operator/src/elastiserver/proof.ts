@@ -31,10 +31,10 @@ export interface MatchOptions {
 
 export const defaultMatchOptions: MatchOptions = { toleranceMs: 6, minimumRun: 3 };
 
-/** How many connections one resolver opens in one round, and for how long. */
+/** How many connections one resolver opens in one round, and for how long. The shortest is clear of checks that close at once. */
 export const dialCount = 10;
-export const shortestOpenMs = 5;
-export const longestOpenMs = 60;
+export const shortestOpenMs = 10;
+export const longestOpenMs = 65;
 
 /**
  * How much longer connections stay open, and how much further durations may lie apart, in the n-th round (from 0): on a
@@ -44,6 +44,11 @@ export const scaleOfRound = (round: number): number => 2 ** Math.min(round, 2);
 
 /** Steps of one search before it gives up: a few ms. A quiet service has as many records as dials and needs no more steps than that. */
 const searchBudget = 5_000;
+/** Among more accepted connections than this, durations tell nothing. */
+const mostCandidates = 512;
+
+const isNear = (peer: SilentPeer, dial: Dial, toleranceMs: number): boolean =>
+  Math.abs(peer.openMs - dial.openMs) <= toleranceMs;
 
 /**
  * The durations of one round: one from each tenth of the range, in random order. So they differ from each other, and
@@ -142,15 +147,19 @@ function isTelling(dials: readonly Dial[], { minimumRun, toleranceMs }: MatchOpt
  */
 function assign(
   sequences: readonly (readonly Dial[])[],
-  streams: readonly (readonly SilentPeer[])[],
+  all: readonly (readonly SilentPeer[])[],
   taken: ReadonlySet<SilentPeer>,
   toleranceMs: number,
 ): SilentPeer[] | undefined {
   const wanted = sequences.flatMap((dials, of) => dials.map((dial) => ({ dial, of })));
-  const available = streams.reduce((sum, stream) => sum + stream.length, 0) - taken.size;
-  if (available < wanted.length) return undefined;
+  // strangers of other durations cannot matter; health checks, say, are closed at once
+  const streams = all.map((stream) =>
+    stream.filter((peer) => !taken.has(peer) && wanted.some(({ dial }) => isNear(peer, dial, toleranceMs))),
+  );
+  const available = streams.reduce((sum, stream) => sum + stream.length, 0);
+  if (available < wanted.length || available > mostCandidates) return undefined;
   const next = sequences.map(() => streams.map(() => 0));
-  const used = new Set(taken);
+  const used = new Set<SilentPeer>();
   const chosen: SilentPeer[] = [];
   let budget = searchBudget;
 
@@ -159,8 +168,8 @@ function assign(
     streams.forEach((stream, index) => {
       for (let at = from[index]!; at < stream.length; at++) {
         const peer = stream[at]!;
-        const apart = Math.abs(peer.openMs - dial.openMs);
-        if (!used.has(peer) && apart <= toleranceMs) candidates.push({ stream: index, at, apart });
+        if (used.has(peer) || !isNear(peer, dial, toleranceMs)) continue;
+        candidates.push({ stream: index, at, apart: Math.abs(peer.openMs - dial.openMs) });
       }
     });
     return candidates.sort((a, b) => a.apart - b.apart);

@@ -127,6 +127,9 @@ export class ElastiServer {
     app.setSerializerCompiler(() => (value) => JSON.stringify(value));
     app.setErrorHandler((error: FastifyError, request, reply) => {
       const mapped = errorOfRefusal(error, MAX_NOTIFICATION_BYTES);
+      if (request.routeOptions.url === paths.notify) {
+        this.#notifications.inc({ outcome: mapped instanceof ElastiError ? mapped.code : "internal" });
+      }
       if (!(mapped instanceof ElastiError)) {
         this.#deps.logger.error({ path: request.url, error: errorText(mapped) }, "request failed");
       }
@@ -175,7 +178,6 @@ export class ElastiServer {
 
   async #wake(notification: Notification): Promise<NotificationReply> {
     if (this.#working >= this.#options.maxNotifications) {
-      this.#notifications.inc({ outcome: "ELASTI_SERVER_BUSY" });
       throw operatorErrors.ELASTI_SERVER_BUSY(`${this.#options.maxNotifications} notifications are at work`);
     }
     this.#working += 1;
@@ -185,7 +187,6 @@ export class ElastiServer {
       return reply;
     } catch (error) {
       const failure = wakeFailure(error);
-      this.#notifications.inc({ outcome: failure.code });
       const { namespace, svc: service } = notification;
       this.#deps.logger.warn(
         { namespace, service, reason: failure.code, error: errorText(error) },

@@ -44,6 +44,8 @@ interface Session {
   readonly connection: SessionConnection;
   readonly helloTimer: Timer;
   view: ResolverView | undefined;
+  /** Clock.monotonic() of its hello. */
+  helloAt: number;
 }
 
 export interface SessionHubOptions {
@@ -115,7 +117,7 @@ export class SessionHub {
     const helloTimer = this.#clock.after(3 * (this.#options.pingMs ?? SESSION_PING_MS), () =>
       connection.end("no-hello"),
     );
-    const session: Session = { serial, connection, helloTimer, view: undefined };
+    const session: Session = { serial, connection, helloTimer, view: undefined, helloAt: 0 };
     this.#sessions.add(session);
     if (head.length > 0) socket.unshift(head);
   }
@@ -207,10 +209,10 @@ export class SessionHub {
 
   /** Serial of the session of each resolver that has had time for its first report. */
   #settled(): Map<string, number> {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     const settled = new Map<string, number>();
     for (const [id, session] of this.#byResolver) {
-      if (now - session.view!.connectedAt >= this.#settleMs) settled.set(id, session.serial);
+      if (now - session.helloAt >= this.#settleMs) settled.set(id, session.serial);
     }
     return settled;
   }
@@ -249,6 +251,7 @@ export class SessionHub {
     const { resolver: id, node, addresses, ports } = line;
     this.#byResolver.get(id)?.connection.end("replaced");
     session.view = { id, node, addresses, ports: new Set(ports), connectedAt: this.#clock.now() };
+    session.helloAt = this.#clock.monotonic();
     this.#byResolver.set(id, session);
     this.#departed.delete(id);
     this.#logger.info({ resolver: id, node, ports: ports.length }, "session opened");
