@@ -91,6 +91,7 @@ function observe(s: State, w: World, told: boolean): Observation {
     readyPods: s.pods.filter((p) => p === READY || (p === STARTING && !w.trustsReady)).length,
     trustsReady: w.trustsReady,
     answered: s.answered === 1,
+    graceMs: 0,
     maySleep: s.phase === DRAINING || s.phase === SEALED ? true : s.sleeps > 0 && quiet && nodesKnow && settled(s),
     wantsAwake: told && holds(s),
     peersSealed: true,

@@ -152,6 +152,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     memories,
     clock,
     verdictMaxAgeMs: 3 * config.pollingIntervalMs + 30_000,
+    minGraceMs: 2 * config.scrapeIntervalMs,
     requiredResolvers: () => resolverSet.required(),
   });
   const parts = new ClusterParts({
@@ -173,7 +174,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     events,
     clock,
     logger,
-    minGraceMs: 2 * config.scrapeIntervalMs,
+    graceMsOf: (es) => gatherer.graceMsOf(es),
     proofTimeoutMs: config.proofTimeoutMs,
     sealTimeoutMs: config.sealTimeoutMs,
     readTarget: ({ es, target }) =>
@@ -194,7 +195,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     events,
     clock,
     logger,
-    isLeader: () => elector.isLeader,
+    isLeader: () => acting && elector.isLeader,
     watchTriggers: (key) => sleepLoop.watch(key),
     forgetTriggers: (key) => sleepLoop.forget(key),
   });
@@ -212,6 +213,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     onWake: enqueue,
   });
 
+  /** Leading, and knowing what the leader before has written. */
+  let acting = false;
   const enqueueAll = (): void => {
     for (const es of view.stores.elastiServices.list()) enqueue(keyOf(es.metadata.namespace ?? "", es.metadata.name));
   };
@@ -249,14 +252,19 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     leaseDurationMs: config.leaseDurationMs,
     renewDeadlineMs: config.leaseRenewDeadlineMs,
     retryPeriodMs: config.leaseRetryMs,
-    onStartedLeading: () => {
+    onStartedLeading: async (signal) => {
+      // a watch that is behind could still show Serving where the last leader has a park on its way
+      await view.refresh(signal);
+      if (signal.aborted) return;
       logger.info("leading");
       parts.reload();
       sleepLoop.start();
+      acting = true;
       enqueueAll();
     },
     onStoppedLeading: () => {
       logger.info("no longer leading");
+      acting = false;
       memories.clear();
       void sleepLoop.close();
     },

@@ -153,6 +153,19 @@ describe("usable pods", () => {
   };
   for (const [name, steps] of Object.entries(cases)) it(name, () => void play(steps));
 
+  it("does not trust pods of before when a wake overtook the sleep", () => {
+    play([
+      { phase: "Sealed", epoch: 5 },
+      { pods: [view("a")] },
+      { phase: "Waking", epoch: 6 },
+      { usable: [] },
+      { wait: 2_000 },
+      { usable: ["a"] },
+    ]);
+    // a resolver that starts in the middle of it knows no more
+    play([{ pods: [view("a")] }, { phase: "Waking", epoch: 6 }, { usable: [] }]);
+  });
+
   it("knows when the next taint lapses", () => {
     const rules = play([
       { phase: "Asleep", epoch: 4 },

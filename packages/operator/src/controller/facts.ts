@@ -1,4 +1,4 @@
-import { keyOf } from "@elasti/api";
+import { keyOf, specDefaults } from "@elasti/api";
 import type { Clock } from "@elasti/core";
 import type { EndpointSlice, Service } from "@elasti/kube";
 import { cooldownOf, enabledPeriodAt, type WakeReason } from "@elasti/scaling";
@@ -19,6 +19,8 @@ export interface FactsOptions {
   clock: Clock;
   /** A verdict older than this says nothing about now, in ms. */
   verdictMaxAgeMs: number;
+  /** Least grace, two scrape intervals, in ms. */
+  minGraceMs: number;
   /** Names of every resolver that may carry a request. */
   requiredResolvers: () => readonly string[];
 }
@@ -56,6 +58,11 @@ export class FactsGatherer {
       notBeforeMs: memory.notBeforeMs,
       autoscaler: autoscaler === undefined ? undefined : `${autoscaler.type} ${autoscaler.name}`,
     });
+  }
+
+  /** How long nodes and connections are given to follow a change, in ms. */
+  graceMsOf(es: StoredElastiService): number {
+    return Math.max(this.#options.minGraceMs, (es.spec.routing?.graceSeconds ?? specDefaults.graceSeconds) * 1_000);
   }
 
   /** The other live ElastiServices with the same target. */
@@ -107,6 +114,7 @@ export class FactsGatherer {
       namespaceGoing: about.namespaceGoing,
       parkReverted: memory.parkReverted,
       answeredEpoch: hub.answeredEpoch(namespace, es.spec.service),
+      graceMs: this.graceMsOf(es),
       maySleep: answer.may,
       wantsAwake: held > 0 || triggered || scheduled,
       peersSealed: peers.every(({ status }) => status?.phase === "Sealed"),

@@ -1,5 +1,5 @@
 import { type ElastiService, SERVICE_NAME_LABEL } from "@elasti/api";
-import type { Clock, Logger, Metrics } from "@elasti/core";
+import { Backoff, type Clock, errorText, type Logger, type Metrics } from "@elasti/core";
 import {
   type EndpointSlice,
   type KubeClient,
@@ -14,6 +14,15 @@ import { OwnWrites } from "./own-writes.ts";
 
 export type StoredElastiService = ElastiService & KubeObject;
 
+export interface ClusterViewOptions {
+  client: KubeClient;
+  logger: Logger;
+  clock: Clock;
+  metrics?: Metrics;
+  /** The only one to be watched; all when left out. */
+  namespace?: string | undefined;
+}
+
 /** What the operator sees of the cluster: ElastiServices, Services and EndpointSlices, with its own writes laid over them. */
 export class ClusterView {
   readonly elastiServices: OwnWrites<StoredElastiService>;
@@ -25,14 +34,10 @@ export class ClusterView {
     slices: Reflector<EndpointSlice>;
   };
 
-  /** @param namespace the only one to be watched; all when left out */
-  constructor(options: {
-    client: KubeClient;
-    logger: Logger;
-    clock: Clock;
-    metrics?: Metrics;
-    namespace?: string | undefined;
-  }) {
+  readonly #options: ClusterViewOptions;
+
+  constructor(options: ClusterViewOptions) {
+    this.#options = options;
     const { client, logger, clock, metrics, namespace } = options;
     const common = { client, logger, clock, namespace, ...(metrics === undefined ? {} : { metrics }) };
     this.#reflectors = {
@@ -91,6 +96,32 @@ export class ClusterView {
     return this.stores.slices
       .byIndex("service", keyOf(namespace, service))
       .flatMap((slice) => this.slices.get(namespace, slice.metadata.name) ?? []);
+  }
+
+  /** Reads all ElastiServices from the API server itself, for who must not decide on a watch that is behind. Retries until it can. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    const { client, clock, logger, namespace } = this.#options;
+    const backoff = new Backoff(100, 5_000);
+    while (!signal.aborted) {
+      try {
+        let page: string | undefined;
+        do {
+          const list = await client.list<StoredElastiService>(resources.elastiServices, {
+            namespace,
+            limit: 500,
+            signal,
+            ...(page === undefined ? {} : { continue: page }),
+          });
+          for (const es of list.items) this.elastiServices.wrote(es);
+          page = list.metadata.continue;
+        } while (page !== undefined && page !== "");
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        logger.warn({ error: errorText(error) }, "listing ElastiServices failed");
+        await clock.sleep(backoff.next(), signal).catch(() => undefined);
+      }
+    }
   }
 
   /** `undefined` when every list is in, else why not. */

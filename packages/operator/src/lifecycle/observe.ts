@@ -32,6 +32,7 @@ export interface Facts {
   readonly namespaceGoing: boolean;
   readonly parkReverted: boolean;
   readonly answeredEpoch: number;
+  readonly graceMs: number;
   readonly maySleep: boolean;
   readonly wantsAwake: boolean;
   readonly peersSealed: boolean;
@@ -96,6 +97,7 @@ export function observe(facts: Facts): Observation {
     readyPods: pods.filter(isReady).length,
     trustsReady: trustsReady(target),
     answered: facts.answeredEpoch > 0 && facts.answeredEpoch >= (status.epoch ?? 0),
+    graceMs: facts.graceMs,
     maySleep: facts.maySleep,
     wantsAwake: facts.wantsAwake,
     peersSealed: facts.peersSealed,

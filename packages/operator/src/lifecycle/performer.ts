@@ -44,8 +44,7 @@ export interface PerformerOptions {
   events: Events;
   clock: Clock;
   logger: Logger;
-  /** Least grace, two scrape intervals, in ms. */
-  minGraceMs: number;
+  graceMsOf: (es: StoredElastiService) => number;
   proofTimeoutMs: number;
   sealTimeoutMs: number;
   /** Resource version to sleep from, of the target; shared by ElastiServices that share it. */
@@ -202,13 +201,12 @@ export class Performer {
   }
 
   #grace(subject: Subject, run: Run): void {
-    const { clock, minGraceMs } = this.#options;
+    const { clock, graceMsOf } = this.#options;
     run.grace = "running";
-    const ms = Math.max(minGraceMs, (subject.es.spec.routing?.graceSeconds ?? 30) * 1_000);
     this.#then(
       subject,
       run,
-      clock.sleep(ms, run.signal),
+      clock.sleep(graceMsOf(subject.es), run.signal),
       () => {
         run.graceOverAtMs = clock.now();
         run.grace = "over";

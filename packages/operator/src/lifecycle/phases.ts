@@ -79,6 +79,8 @@ export interface Observation {
   readonly trustsReady: boolean;
   /** A resolver has carried an answer of a pod since this wake began. */
   readonly answered: boolean;
+  /** How far behind nodes are allowed to be: the grace of this service. */
+  readonly graceMs: number;
   /** Every trigger idle, cooldown over, inside the period, nothing in flight, every resolver heard. */
   readonly maySleep: boolean;
   /** A hold, an active trigger or the enabled period wants it awake. */
@@ -204,8 +206,17 @@ function serving(o: Observation): Step {
     const cleared = clearTheWay(o);
     if (cleared !== undefined) return cleared;
   }
-  if (o.maySleep && o.resolvers > 0) return setPhase("Draining", "idle");
+  if (o.maySleep && o.resolvers > 0) return drain(o, "idle");
   return wait("awake");
+}
+
+/**
+ * Begins to fall asleep, once the nodes have had the time that grace allows them to follow the last change: a table that still
+ * leads to the resolvers from the sleep before would answer the proof of this one.
+ */
+function drain(o: Observation, why: string): Step {
+  if (o.phaseAgeMs < o.graceMs) return wait("for nodes that lag behind the last change", o.graceMs - o.phaseAgeMs);
+  return setPhase("Draining", why);
 }
 
 /** Brings clients from the resolvers back to the pods; undefined when they are there. */
@@ -284,7 +295,9 @@ function draining(o: Observation, limits: Limits): Step {
 function sealed(o: Observation, limits: Limits): Step {
   const run = o.run;
   if (o.fence !== "none") {
-    return o.fence === "landed" ? setPhase("Waking", "woken as it fell asleep") : setPhase("Serving", "sleep undone");
+    // another replica's fence may have taken a zero back before ours: only who sent none knows that none has landed
+    const untouched = o.fence === "kept" && run !== undefined && run.zero === "none";
+    return untouched ? setPhase("Serving", "sleep undone") : setPhase("Waking", "woken as it fell asleep");
   }
   // found at zero, read afresh: the write has landed under the seal, whoever sent it, and the sleep is complete
   if (o.replicas === 0 && o.target === "found" && !o.wantsAwake) return setPhase("Asleep", "scaled to zero");
@@ -293,6 +306,7 @@ function sealed(o: Observation, limits: Limits): Step {
   if (run === undefined) return undo("another operator led this sleep");
   if (o.wantsAwake) return undo("wanted awake");
   if (o.lifecycle !== "live") return undo("deleted");
+  if (run.requestsSeen > 0 && run.zero === "none") return undo("a request came");
   if (run.seal === "none") return step("start-seal", "every resolver is to hold");
   if (run.seal === "running") return wait("for every resolver to hold");
   if (run.seal === "refused") return undo("a resolver did not seal");
@@ -333,19 +347,19 @@ function waking(o: Observation, limits: Limits): Step {
   const kept = keepSlice(o, "waking");
   if (kept !== undefined) return kept;
   if (o.lifecycle === "restore" && o.phaseAgeMs >= limits.restoreTimeoutMs) return setPhase("Serving", "deleted");
+  // pods from before the zero may look ready for a moment longer
+  if (!o.podsGone && o.phaseAgeMs < limits.taintMs) {
+    return wait("for pods of before to leave", limits.taintMs - o.phaseAgeMs);
+  }
   if (o.mode === "Always" && o.lifecycle === "live") {
     if (o.readyPods > 0) return setPhase("Serving", "a pod is ready");
   } else if (o.parked) {
-    // pods from before the zero may look ready for a moment longer
-    if (!o.podsGone && o.phaseAgeMs < limits.taintMs) {
-      return wait("for pods of before to leave", limits.taintMs - o.phaseAgeMs);
-    }
     if (o.trustsReady || o.answered) return step("unpark", "waking");
     if (o.readyPods > 0 && o.lifecycle === "restore") return step("unpark", "deleted");
   } else if (o.publicReady > 0) {
     return setPhase("Serving", "a pod is ready and published");
   }
-  if (o.maySleep && o.resolvers > 0) return setPhase("Draining", "idle, and no pod became ready");
+  if (o.maySleep && o.resolvers > 0) return drain(o, "idle, and no pod became ready");
   return wait(
     "for a pod to become ready",
     o.lifecycle === "restore" ? limits.restoreTimeoutMs - o.phaseAgeMs : undefined,
@@ -364,7 +378,7 @@ export function nextForWake(o: Pick<Observation, "phase" | "replicas" | "fence" 
     case "Sealed":
       // first the fence, then the epoch: else a zero on its way would land under resolvers that forward again
       if (o.fence === "none") return step("fence-target", "a request came");
-      return o.fence === "landed" ? setPhase("Waking", "a request came") : setPhase("Serving", "a request came");
+      return setPhase("Waking", "a request came");
     case "Asleep":
       return o.replicas === 0 ? step("scale-up", "a request came") : setPhase("Waking", "a request came");
     default:

@@ -47,7 +47,9 @@ export function withPhase(
   let { tainted } = rules;
   // a watch that was broken may show only what came after the sleep
   const slept = rules.epoch >= 0 && awake.has(phase) && epoch - rules.epoch >= stepsThroughAsleep[rules.phase];
-  if (slept && rules.phase !== "Asleep") {
+  // woken as it fell asleep: a zero that landed may have doomed the pods, and Asleep was never to be seen
+  const overtaken = phase === "Waking" && !podsGone && epoch > rules.epoch;
+  if ((slept || overtaken) && rules.phase !== "Asleep") {
     tainted = new Map([...tainted, ...views.map((view) => [view.uid, undefined] as const)]);
   }
   return withPods({ phase, epoch, podsGone, tainted }, views, now);
