@@ -1,0 +1,2 @@
+export { type ResolverConfig, settings } from "./config.ts";
+export { createResolver, type ProcessDependencies } from "./process.ts";
