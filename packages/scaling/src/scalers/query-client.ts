@@ -48,9 +48,12 @@ export interface QueryClientOptions {
 
 interface Entry {
   readonly sample: Promise<Sample>;
-  /** When the query left; undefined while it waits for its turn. */
-  sentAtMs: number | undefined;
-  doneAtMs: number | undefined;
+  readonly times: {
+    /** When the query left, wall clock; undefined while it waits for its turn. */
+    sentAtMs: number | undefined;
+    /** When it was answered, monotonic. */
+    doneAtMs: number | undefined;
+  };
 }
 
 const buckets = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -116,9 +119,9 @@ export class QueryClient {
     this.#lanes.clear();
   }
 
-  #answers(entry: Entry, notBeforeMs: number): boolean {
-    if (entry.sentAtMs !== undefined && entry.sentAtMs < notBeforeMs) return false;
-    return entry.doneAtMs === undefined || this.#clock.monotonic() - entry.doneAtMs < this.#keepMs;
+  #answers({ times }: Entry, notBeforeMs: number): boolean {
+    if (times.sentAtMs !== undefined && times.sentAtMs < notBeforeMs) return false;
+    return times.doneAtMs === undefined || this.#clock.monotonic() - times.doneAtMs < this.#keepMs;
   }
 
   #ask(key: string, query: Query): Entry {
@@ -126,30 +129,29 @@ export class QueryClient {
     if (this.#entries.size >= this.#maxEntries) {
       const sampledAtMs = this.#clock.now();
       const answer = failure("TooManyQueries", `more than ${this.#maxEntries} different queries at once`);
-      return { sample: Promise.resolve({ answer, sampledAtMs }), sentAtMs: sampledAtMs, doneAtMs: undefined };
+      const times = { sentAtMs: sampledAtMs, doneAtMs: undefined };
+      return { sample: Promise.resolve({ answer, sampledAtMs }), times };
     }
     const { origin } = new URL(query.server);
     const lane = this.#lanes.get(origin) ?? new PQueue({ concurrency: this.#concurrency });
     this.#lanes.set(origin, lane);
-    const entry: Entry = {
-      sentAtMs: undefined,
-      doneAtMs: undefined,
-      sample: lane
-        .add(
-          async () => {
-            const sampledAtMs = this.#clock.now();
-            entry.sentAtMs = sampledAtMs;
-            return { answer: await this.#send(query), sampledAtMs };
-          },
-          { signal: this.#closed.signal },
-        )
-        .finally(() => {
-          entry.doneAtMs = this.#clock.monotonic();
-          if (lane.size === 0 && lane.pending === 0 && this.#lanes.get(origin) === lane) this.#lanes.delete(origin);
-        }),
-    };
+    const times: Entry["times"] = { sentAtMs: undefined, doneAtMs: undefined };
+    const sample = lane
+      .add(
+        async () => {
+          const sampledAtMs = this.#clock.now();
+          times.sentAtMs = sampledAtMs;
+          return { answer: await this.#send(query), sampledAtMs };
+        },
+        { signal: this.#closed.signal },
+      )
+      .finally(() => {
+        times.doneAtMs = this.#clock.monotonic();
+        if (lane.size === 0 && lane.pending === 0 && this.#lanes.get(origin) === lane) this.#lanes.delete(origin);
+      });
     // everyone who waits may have left
-    entry.sample.catch(() => undefined);
+    sample.catch(() => undefined);
+    const entry: Entry = { sample, times };
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     return entry;
@@ -157,7 +159,8 @@ export class QueryClient {
 
   #forgetOld(): void {
     const now = this.#clock.monotonic();
-    for (const [key, { doneAtMs }] of this.#entries) {
+    for (const [key, { times }] of this.#entries) {
+      const { doneAtMs } = times;
       if (doneAtMs !== undefined && now - doneAtMs >= this.#keepMs) this.#entries.delete(key);
     }
   }
