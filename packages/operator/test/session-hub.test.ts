@@ -80,7 +80,7 @@ describe("sessions", () => {
     const bad = [
       "x".repeat(SESSION_LINE_BYTES + 1),
       "{\n",
-      '{"type":"seal"}\n',
+      '{"type":7}\n',
       '{"type":"hello"}\n',
       '{"type":"ports","ports":[1]}\n',
     ];
@@ -95,6 +95,13 @@ describe("sessions", () => {
     assert.match(text, /elasti_session_ends_total\{reason="line-too-long"\} 1/);
     assert.match(text, /elasti_session_ends_total\{reason="bad-line"\} 3/);
     assert.match(text, /elasti_session_ends_total\{reason="no-hello"\} 1/);
+  });
+
+  it("overlooks lines of a kind that it does not know", async () => {
+    const r1 = await world.join("r1");
+    r1.socket.write('{"type":"news","text":"of a later version"}\n');
+    await tell(r1, { requests: 1 });
+    assert.deepEqual(ids(), ["r1"]);
   });
 
   it("reads lines cut anywhere", async () => {

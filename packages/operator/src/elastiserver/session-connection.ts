@@ -107,8 +107,8 @@ export class SessionConnection {
       return;
     }
     const line = parseLine(bytes);
-    if (line === undefined) this.end("bad-line");
-    else if (line.type !== "ping") this.#handlers.line(line);
+    if (line === "bad") this.end("bad-line");
+    else if (line !== "unknown" && line.type !== "ping") this.#handlers.line(line);
   }
 
   /** One timer for both directions, due at the earlier of the next ping and the end by silence. */
@@ -126,11 +126,25 @@ export class SessionConnection {
   }
 }
 
-function parseLine(bytes: Buffer): SessionUp | undefined {
+const knownTypes: ReadonlySet<unknown> = new Set<SessionUp["type"]>([
+  "hello",
+  "ports",
+  "traffic",
+  "sealed",
+  "dialled",
+  "silent",
+  "ping",
+]);
+
+/** A resolver that is newer may say what is not known here yet; what is known must be well formed. */
+function parseLine(bytes: Buffer): SessionUp | "unknown" | "bad" {
+  let line: unknown;
   try {
-    const line: unknown = JSON.parse(bytes.toString("utf8"));
-    return parseSessionUp.Check(line) ? line : undefined;
+    line = JSON.parse(bytes.toString("utf8"));
   } catch {
-    return undefined;
+    return "bad";
   }
+  if (parseSessionUp.Check(line)) return line;
+  if (typeof line !== "object" || line === null || !("type" in line) || typeof line.type !== "string") return "bad";
+  return knownTypes.has(line.type) ? "bad" : "unknown";
 }
