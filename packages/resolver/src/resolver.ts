@@ -157,6 +157,11 @@ export class Resolver implements ResolverView {
     return this.#listeners.failed;
   }
 
+  /** Client connections by state. */
+  get connections(): ProtocolSniffer["counts"] {
+    return this.#sniffer.counts;
+  }
+
   get holds(): number {
     return this.#budget.used;
   }

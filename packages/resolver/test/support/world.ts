@@ -201,7 +201,7 @@ export async function startWorld(
     logger: silentLogger,
     metrics,
     pick: (candidates, inFlightOf) => [...candidates].sort((a, b) => inFlightOf(a) - inFlightOf(b))[0],
-    forwarder,
+    forwarder: options.carrier ?? forwarder,
     activation,
     createPods: () => pods,
     bindAddress: "127.0.0.1",
