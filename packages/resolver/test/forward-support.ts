@@ -50,6 +50,7 @@ export async function headPod(
   const pod = await rawPod(t, (socket) => {
     connections += 1;
     let text = "";
+    socket.on("end", () => socket.end());
     socket.on("data", (chunk) => {
       text += chunk.toString("latin1");
       for (let end = text.indexOf("\r\n\r\n"); end >= 0; end = text.indexOf("\r\n\r\n")) {

@@ -7,7 +7,9 @@ import type { Duplex } from "node:stream";
  */
 export function reset(socket: Duplex | null): void {
   if (socket === null || socket.destroyed) return;
-  if ("resetAndDestroy" in socket && typeof socket.resetAndDestroy === "function") socket.resetAndDestroy();
+  // while an end is on its way out, the kernel is not to be asked for a reset (libuv answers EINVAL and keeps the handle)
+  const ending = socket.writableEnded && !socket.writableFinished;
+  if (!ending && "resetAndDestroy" in socket && typeof socket.resetAndDestroy === "function") socket.resetAndDestroy();
   else socket.destroy();
 }
 

@@ -54,6 +54,8 @@ class Upgrade {
     let clientFailed = false;
     client.on("error", () => {
       clientFailed = true;
+      // before http-proxy-3 hears of it and ends the pod's side as if the client had said good-bye
+      reset(pod);
     });
     client.once("close", () => {
       signal?.removeEventListener("abort", onAbort);
