@@ -38,12 +38,15 @@ describe("upgrades", () => {
     });
     const { port } = await front(t, pod, { coldStartMs: 5, serverTiming: "hold;dur=5" });
     const client = new RawClient(t, port);
-    client.send(`${handshake}first`);
+    client.send(
+      `${handshake.replace("Host: web", "Host: web\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https")}first`,
+    );
     const text = await client.until("\r\n\r\nearly");
     assert.match(heads[0]!, /^GET \/chat\?room=%2f1 HTTP\/1.1\r\n/);
     assert.match(heads[0]!, /\r\nhost: web\r\n/i);
-    assert.match(heads[0]!, /\r\nx-forwarded-for: 127.0.0.1\r\n/i);
-    assert.match(heads[0]!, /\r\nx-forwarded-proto: http(\r\n|$)/i);
+    assert.match(heads[0]!, /\r\nx-forwarded-for: 1.1.1.1, 127.0.0.1\r\n/i);
+    assert.match(heads[0]!, /\r\nx-forwarded-proto: https(\r\n|$)/i);
+    assert.match(heads[0]!, /\r\nx-forwarded-host: web(\r\n|$)/i);
     assert.match(text, /elasti-cold-start: 5\r\n/);
     assert.equal(await got.promise, "first");
   });

@@ -107,6 +107,21 @@ export function outgoingHead(request: IncomingMessage): OutgoingHead {
   };
 }
 
+/** The X-Forwarded fields of a request, as they are to be sent: what came, and this hop. */
+export function forwardedFields(request: IncomingMessage): Record<string, string> {
+  const { headers, socket } = request;
+  const list = (value: string | string[] | undefined) => (Array.isArray(value) ? value.join(", ") : value);
+  const out: Record<string, string> = {};
+  const before = list(headers["x-forwarded-for"]);
+  const peer = socket.remoteAddress === undefined ? undefined : plainAddress(socket.remoteAddress);
+  const path = [before, peer].filter((part) => part !== undefined).join(", ");
+  if (path !== "") out["x-forwarded-for"] = path;
+  out["x-forwarded-proto"] = list(headers["x-forwarded-proto"]) ?? schemeOf(request);
+  const host = list(headers["x-forwarded-host"]) ?? headers.host;
+  if (host !== undefined) out["x-forwarded-host"] = host;
+  return out;
+}
+
 /** Names and values in turn, as text. Fields are octets; latin1 keeps each of them. */
 export function latin1(raw: unknown): string[] {
   if (!Array.isArray(raw)) return [];

@@ -8,7 +8,7 @@ import type { ForwardOptions, ForwardOutcome, PodTarget } from "../contracts.ts"
 import { errors } from "../errors.ts";
 import { reset } from "./client-side.ts";
 import { dial } from "./dial.ts";
-import { extraHeaders } from "./headers.ts";
+import { extraHeaders, forwardedFields } from "./headers.ts";
 
 /** Gives out one connection that is already open. */
 class OpenConnection extends Agent {
@@ -83,8 +83,8 @@ class Upgrade {
         agent: new OpenConnection(pod),
         toProxy: true,
         prependPath: false,
-        xfwd: true,
-        xfwdWsProtoAsHttp: true,
+        // its own xfwd shows IPv4 peers of a dual-stack port in the IPv6 form
+        headers: forwardedFields(this.request),
       },
       (error) => this.#onError(error),
     );
