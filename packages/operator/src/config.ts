@@ -9,7 +9,6 @@ export const operatorSettings = {
     env: "POD_NAMESPACE",
     description: "Namespace of operator and resolvers; the port table and the Lease are here.",
   }),
-  podIp: setting.text({ env: "POD_IP", fallback: "", description: "Address of this replica, for its logs." }),
   bindAddress: setting.text({
     env: "ELASTI_BIND_ADDRESS",
     fallback: "::",
@@ -77,11 +76,6 @@ export const operatorSettings = {
     env: "ELASTI_RESOLVER_SERVICE",
     fallback: "elasti-resolver",
     description: "Service of the resolvers, in the same namespace; its slices say which there are.",
-  }),
-  operatorService: setting.text({
-    env: "ELASTI_OPERATOR_SERVICE",
-    fallback: "elasti-operator",
-    description: "Service of the operator, in the same namespace.",
   }),
   allowedAccounts: setting.list({
     env: "ELASTI_ALLOWED_ACCOUNTS",

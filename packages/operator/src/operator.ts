@@ -1,4 +1,4 @@
-import { type ElastiService, keyOf, SERVICE_LABEL, SERVICE_NAME_LABEL } from "@elasti/api";
+import { type ElastiService, keyOf, SERVICE_LABEL, SERVICE_NAME_LABEL, splitKey } from "@elasti/api";
 import { type Clock, type Component, ElastiError, errorText, Lifecycle, type Logger, type Metrics } from "@elasti/core";
 import {
   type EndpointSlice,
@@ -24,6 +24,7 @@ import {
 import type { OperatorConfig } from "./config.ts";
 import { ClusterParts } from "./controller/cluster-parts.ts";
 import { FactsGatherer } from "./controller/facts.ts";
+import { Orphans } from "./controller/orphans.ts";
 import { PortTable } from "./controller/port-table.ts";
 import { ElastiServiceReconciler } from "./controller/reconciler.ts";
 import { ResolverSet, resolverSlices } from "./controller/resolver-set.ts";
@@ -37,6 +38,7 @@ import { Memories } from "./lifecycle/memory.ts";
 import { Performer } from "./lifecycle/performer.ts";
 import { Routing } from "./lifecycle/routing.ts";
 import { StatusWriter } from "./lifecycle/status-writer.ts";
+import { type OperatorMetrics, operatorMetrics } from "./operator-metrics.ts";
 import { SleepLoop } from "./sleep-loop.ts";
 import { UnusableTriggers } from "./unusable-triggers.ts";
 import { Waker } from "./waker.ts";
@@ -56,6 +58,10 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const common = { client, clock, logger, metrics };
   const onlyNamespace = watchNamespaces.length === 1 ? watchNamespaces[0] : undefined;
   const watched = (name: string): boolean => watchNamespaces.length === 0 || watchNamespaces.includes(name);
+
+  /** Leading, and knowing what the leader before has written. */
+  let acting = false;
+  const leads = (): boolean => acting && elector.isLeader;
 
   const view = new ClusterView({ ...common, namespace: onlyNamespace });
   const namespaces = new Reflector<KubeObject>({ ...common, resource: resources.namespaces });
@@ -111,6 +117,9 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     },
   };
 
+  const ports = new PortTable({ client, clock, logger }, { namespace });
+  const orphans = new Orphans({ client, view, routing, ports, logger });
+  const orphanQueue = new WorkQueue({ clock, logger, concurrency: 1, backoff: { minMs: 100, maxMs: 60_000 } });
   const queue = new WorkQueue({
     clock,
     logger,
@@ -134,6 +143,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       }
     },
     onVerdict: (key, verdict) => {
+      observed.verdict(verdict);
       noteActivity(key, verdict);
       enqueue(key);
     },
@@ -161,9 +171,14 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     routing,
     hub,
     resolverSet,
-    ports: new PortTable({ client, clock, logger }, { namespace }),
+    ports,
     peersOf: (es) => gatherer.peersOf(es),
     namespaceGoing: (name) => namespaces.store.get(undefined, name)?.metadata.deletionTimestamp !== undefined,
+  });
+  const observed = operatorMetrics(metrics, {
+    byPhase: () => countPhases(view.stores.elastiServices.list()),
+    leading: () => elector.isLeader,
+    waiting: () => queue.waiting,
   });
   const performer = new Performer({
     routing,
@@ -180,6 +195,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     readTarget: ({ es, target }) =>
       target.kind === "found" ? targets.readForSleep(target.ref, gatherer.peersOf(es)) : Promise.resolve(undefined),
     release: ({ es, service }) => parts.release(es, service),
+    onPhase: observed.phaseChanged,
     enqueue,
   });
   const reconciler = new ElastiServiceReconciler({
@@ -195,7 +211,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     events,
     clock,
     logger,
-    isLeader: () => acting && elector.isLeader,
+    isLeader: leads,
+    onUndone: observed.sleepUndone,
     watchTriggers: (key) => sleepLoop.watch(key),
     forgetTriggers: (key) => sleepLoop.forget(key),
   });
@@ -213,20 +230,24 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     onWake: enqueue,
   });
 
-  /** Leading, and knowing what the leader before has written. */
-  let acting = false;
   const enqueueAll = (): void => {
     for (const es of view.stores.elastiServices.list()) enqueue(keyOf(es.metadata.namespace ?? "", es.metadata.name));
   };
   const enqueueService = (ns: string, name: string): void => {
-    for (const es of view.elastiServicesOf(ns, name)) enqueue(keyOf(ns, es.metadata.name));
+    const named = view.elastiServicesOf(ns, name);
+    for (const es of named) enqueue(keyOf(ns, es.metadata.name));
+    if (named.length === 0 && name !== "") orphanQueue.add(keyOf(ns, name));
   };
   const subscribe = (): void => {
-    view.stores.elastiServices.on("change", ({ type, object }) => {
+    view.stores.elastiServices.on("change", (event) => {
+      const { object } = event;
       const ns = object.metadata.namespace ?? "";
       enqueue(keyOf(ns, object.metadata.name));
-      // another that names the same Service may have it now
-      if (type === "deleted") enqueueService(ns, object.spec.service);
+      const left = event.type === "deleted" ? object : event.type === "modified" ? event.old : undefined;
+      if (event.type === "deleted") hub.forget(ns, object.spec.service);
+      if (left === undefined || (event.type === "modified" && left.spec.service === object.spec.service)) return;
+      // another that names the same Service may have it now; otherwise nobody has
+      enqueueService(ns, left.spec.service);
     });
     view.stores.services.on("change", ({ object }) =>
       enqueueService(object.metadata.namespace ?? "", object.metadata.name),
@@ -235,8 +256,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     cache.onChange(enqueue);
     cache.follow(view.stores.elastiServices);
     hub.onTraffic((key) => {
-      const slash = key.indexOf("/");
-      enqueueService(key.slice(0, slash), key.slice(slash + 1));
+      const { namespace: ns, name } = splitKey(key);
+      for (const es of view.elastiServicesOf(ns, name)) enqueue(keyOf(ns, es.metadata.name));
     });
     hub.onChange(enqueueAll);
     resolverSet.onChange(enqueueAll);
@@ -261,6 +282,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       sleepLoop.start();
       acting = true;
       enqueueAll();
+      for (const key of orphans.all()) orphanQueue.add(key);
     },
     onStoppedLeading: () => {
       logger.info("no longer leading");
@@ -306,13 +328,40 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   lifecycle.add("work", {
     start: () => {
       subscribe();
-      queue.start((key) => reconciler.reconcile(key));
+      queue.start(timed(reconciler, observed, clock));
+      orphanQueue.start(async (key) => {
+        const { namespace: ns, name } = splitKey(key);
+        if (leads()) await orphans.clean(ns, name);
+      });
       enqueueAll();
     },
-    close: () => queue.close(),
+    close: async () => {
+      await Promise.all([queue.close(), orphanQueue.close()]);
+    },
   });
   lifecycle.add("leader", { start: () => elector.start(), close: () => elector.close() });
   return lifecycle;
+}
+
+/** A pass with its time and outcome noted. */
+function timed(reconciler: ElastiServiceReconciler, observed: OperatorMetrics, clock: Clock) {
+  return async (key: string) => {
+    const began = clock.monotonic();
+    try {
+      const { conflict, ...result } = await reconciler.reconcile(key);
+      observed.reconciled((clock.monotonic() - began) / 1_000, conflict === true ? "conflict" : "ok");
+      return result;
+    } catch (error) {
+      observed.reconciled((clock.monotonic() - began) / 1_000, "failed");
+      throw error;
+    }
+  };
+}
+
+function countPhases(all: readonly ElastiService[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { status } of all) counts.set(status?.phase ?? "None", (counts.get(status?.phase ?? "None") ?? 0) + 1);
+  return counts;
 }
 
 /** The public Service that a slice concerns: a private one says so by its label. */

@@ -1,5 +1,5 @@
 import { type Condition, type ElastiServiceStatus, FIELD_MANAGER, FINALIZER, keyOf, type Route } from "@elasti/api";
-import { type Clock, ElastiError, errorText, type Logger } from "@elasti/core";
+import type { Clock, Logger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, resources, type Service, type WorkResult } from "@elasti/kube";
 import type { ScaleHandler } from "@elasti/scaling";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
@@ -34,9 +34,17 @@ export interface ReconcilerOptions {
   clock: Clock;
   logger: Logger;
   isLeader: () => boolean;
+  /** A sleep that was begun was not completed. */
+  onUndone: (cause: "activity" | "routing" | "seal" | "other") => void;
   /** Takes up the triggers of a service, or lets them go. */
   watchTriggers: (key: string) => void;
   forgetTriggers: (key: string) => void;
+}
+
+/** How a pass ended. */
+export interface PassResult extends WorkResult {
+  /** What it decided on was no longer so. */
+  readonly conflict?: boolean;
 }
 
 /** Brings one ElastiService to what it should be: level-based, one step at a time, each decided on what is there now. */
@@ -48,13 +56,13 @@ export class ElastiServiceReconciler {
   }
 
   /** @param key `namespace/name` of the ElastiService */
-  async reconcile(key: string): Promise<WorkResult | undefined> {
+  async reconcile(key: string): Promise<PassResult> {
     const { view, isLeader, memories, forgetTriggers, parts } = this.#options;
     const es = view.stores.elastiServices.getByKey(key);
     if (es === undefined) {
       memories.forget(key);
       forgetTriggers(key);
-      return undefined;
+      return {};
     }
     const { namespace = "", name } = es.metadata;
     const current = view.elastiServices.get(namespace, name) ?? es;
@@ -64,13 +72,12 @@ export class ElastiServiceReconciler {
         return await this.#refuse(current);
       return await this.#lead(key, current);
     } catch (error) {
-      if (isConflict(error)) return { requeueAfterMs: CONFLICT_PAUSE_MS };
-      if (isNotFound(error)) return { requeueAfterMs: CONFLICT_PAUSE_MS };
+      if (isConflict(error) || isNotFound(error)) return { requeueAfterMs: CONFLICT_PAUSE_MS, conflict: true };
       throw error;
     }
   }
 
-  async #lead(key: string, first: StoredElastiService): Promise<WorkResult | undefined> {
+  async #lead(key: string, first: StoredElastiService): Promise<PassResult> {
     const { view, watchTriggers, parts } = this.#options;
     let es = first;
     const { namespace = "", name } = es.metadata;
@@ -78,7 +85,7 @@ export class ElastiServiceReconciler {
       es = await this.#withFinalizer(es);
       watchTriggers(key);
     } else if (!(es.metadata.finalizers ?? []).includes(FINALIZER)) {
-      return undefined;
+      return {};
     }
     const service = view.services.get(namespace, es.spec.service);
     const prepared = await parts.prepare(es, service);
@@ -86,7 +93,7 @@ export class ElastiServiceReconciler {
       es = view.elastiServices.get(namespace, name) ?? es;
       const { subject, observation, target, answer } = await this.#observe(key, es, prepared);
       // a watch that has not begun is no reason to call a service degraded; its first list comes back here
-      if (target.kind === "pending") return undefined;
+      if (target.kind === "pending") return {};
       const step = next(observation);
       if (step.do === "wait") return await this.#rest(key, es, { prepared, observation, target, answer, step });
       // routes and the probe are for resolvers to know before anybody is led to them
@@ -94,7 +101,7 @@ export class ElastiServiceReconciler {
       this.#noteStep(key, step, observation);
       await this.#options.performer.perform(step, subject, this.#options.memories.of(key));
       this.#noteDone(key, step, observation);
-      if (step.do === "release") return undefined;
+      if (step.do === "release") return {};
     }
     return { requeueAfterMs: 0 };
   }
@@ -167,7 +174,7 @@ export class ElastiServiceReconciler {
       answer: SleepAnswer;
       step: Extract<Step, { do: "wait" }>;
     },
-  ): Promise<WorkResult | undefined> {
+  ): Promise<PassResult> {
     const { status, memories, clock, parts } = this.#options;
     const { observation, answer, step } = seen;
     if (await this.#writeRoutes(es, seen.prepared, seen.target)) return { requeueAfterMs: 0 };
@@ -196,7 +203,7 @@ export class ElastiServiceReconciler {
     const waits = [step.atMostMs, !answer.may && observation.phase === "Serving" ? answer.inMs : undefined].filter(
       (ms): ms is number => ms !== undefined,
     );
-    return waits.length === 0 ? undefined : { requeueAfterMs: Math.max(1, Math.ceil(Math.min(...waits))) };
+    return waits.length === 0 ? {} : { requeueAfterMs: Math.max(1, Math.ceil(Math.min(...waits))) };
   }
 
   /** Somebody took our park off while we were falling asleep: this sleep goes on without it. */
@@ -222,6 +229,9 @@ export class ElastiServiceReconciler {
     const { run } = memory;
     const byActivity = (run?.requestsSeen ?? 0) > 0 || o.wantsAwake || run?.look === "not-idle" || o.fence === "landed";
     noteUndone(memory, this.#options.clock.now(), byActivity);
+    this.#options.onUndone(
+      byActivity ? "activity" : run?.proof === "failed" ? "routing" : run?.seal === "refused" ? "seal" : "other",
+    );
     if (run?.proof === "failed")
       memory.routingProblem = {
         reason: "RoutingUnsupported",
@@ -241,33 +251,33 @@ export class ElastiServiceReconciler {
   }
 
   /** Not the leader: only drops resolvers that are gone from slices that stand. */
-  async #follow(es: StoredElastiService): Promise<undefined> {
+  async #follow(es: StoredElastiService): Promise<PassResult> {
     const { view, routing, parts, logger } = this.#options;
     const namespace = es.metadata.namespace ?? "";
     const service = view.services.get(namespace, es.spec.service);
-    if (service === undefined || es.status?.routes === undefined) return undefined;
+    if (service === undefined || es.status?.routes === undefined) return {};
     const listed = parts.listed(es, service, es.status.routes);
     const ours = ourSlices(
       view.slicesOf(namespace, es.spec.service),
       listed.slices.map(({ metadata }) => metadata.name),
     );
-    if (ours.length === 0 || listed.resolvers.length === 0 || !parts.listsTheGone(ours)) return undefined;
+    if (ours.length === 0 || listed.resolvers.length === 0 || !parts.listsTheGone(ours)) return {};
     try {
       await routing.writeSlices(ours, listed.slices);
     } catch (error) {
       if (!isConflict(error)) throw error;
       logger.debug({ namespace, service: es.spec.service }, "the slice was written by another replica");
     }
-    return undefined;
+    return {};
   }
 
   /** A second ElastiService for a Service: it says so and touches nothing. */
-  async #refuse(es: StoredElastiService): Promise<undefined> {
+  async #refuse(es: StoredElastiService): Promise<PassResult> {
     const { parts, status, clock } = this.#options;
     const namespace = es.metadata.namespace ?? "";
     if (es.metadata.deletionTimestamp !== undefined) {
       await parts.removeFinalizer(es);
-      return undefined;
+      return {};
     }
     const owner = parts.ownerOf(namespace, es.spec.service);
     const conditions = describe.refused(es, {
@@ -277,7 +287,7 @@ export class ElastiServiceReconciler {
     });
     if (JSON.stringify(conditions) !== JSON.stringify(es.status?.conditions ?? []))
       await status.write(es, { conditions });
-    return undefined;
+    return {};
   }
 
   async #withFinalizer(es: StoredElastiService): Promise<StoredElastiService> {
@@ -299,9 +309,4 @@ function activityToWrite({ spec, status }: StoredElastiService, lastActiveMs: nu
   const written = status?.lastActiveTime === undefined ? 0 : Date.parse(status.lastActiveTime);
   const stepMs = Math.min(60_000, Math.max(5_000, (spec.cooldownPeriod ?? 900) * 100));
   return lastActiveMs - written >= stepMs ? new Date(lastActiveMs).toISOString() : undefined;
-}
-
-/** For the log of a failed pass. */
-export function failureReason(error: unknown): string {
-  return error instanceof ElastiError ? error.code : errorText(error);
 }

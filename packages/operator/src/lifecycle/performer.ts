@@ -51,6 +51,7 @@ export interface PerformerOptions {
   readTarget: (subject: Subject) => Promise<string | undefined>;
   /** Removes all that is ours, and the finalizer. */
   release: (subject: Subject) => Promise<void>;
+  onPhase: (from: string | undefined, to: string) => void;
   /** Something that a step waits for has come. */
   enqueue: (key: string) => void;
 }
@@ -147,6 +148,7 @@ export class Performer {
     const written = await status.setPhase(es, phase, more);
     const epoch = written.status?.epoch ?? 0;
     logger.info({ namespace, service: es.spec.service, phase, epoch, from, reason: why }, "phase");
+    this.#options.onPhase(from, phase);
     if (mark !== undefined) {
       memory.run?.end();
       memory.run = new Run(epoch, () => {

@@ -1,0 +1,51 @@
+import { phases } from "@elasti/api";
+import type { Metrics } from "@elasti/core";
+import type { Verdict } from "@elasti/scaling";
+
+/** What a scrape of the operator tells beside the metrics of its parts. Labels are few: none names a service. */
+export interface OperatorMetrics {
+  phaseChanged(from: string | undefined, to: string): void;
+  verdict(verdict: Verdict): void;
+  /** A sleep that was begun and not completed. @param cause activity, or what could not be had */
+  sleepUndone(cause: "activity" | "routing" | "seal" | "other"): void;
+  reconciled(seconds: number, outcome: "ok" | "conflict" | "failed"): void;
+}
+
+const reconcileBuckets = [0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15];
+
+/** @param counts called at a scrape: services by phase, whether this replica leads, keys that wait for a reconcile */
+export function operatorMetrics(
+  metrics: Metrics,
+  counts: { byPhase: () => ReadonlyMap<string, number>; leading: () => boolean; waiting: () => number },
+): OperatorMetrics {
+  metrics.gauge("elasti_services", "ElastiServices by phase", ["phase"], function () {
+    const byPhase = counts.byPhase();
+    for (const phase of [...phases, "None"]) this.set({ phase }, byPhase.get(phase) ?? 0);
+  });
+  metrics.gauge("elasti_leader", "1 while this replica leads", [], function () {
+    this.set(counts.leading() ? 1 : 0);
+  });
+  metrics.gauge("elasti_reconcile_queue_length", "ElastiServices that wait for a reconcile", [], function () {
+    this.set(counts.waiting());
+  });
+  const changes = metrics.counter("elasti_phase_changes_total", "Changes of phase written by this replica", [
+    "from",
+    "to",
+  ]);
+  const verdicts = metrics.counter("elasti_verdicts_total", "Rounds of asking triggers, by what came of them", [
+    "verdict",
+  ]);
+  const undone = metrics.counter("elasti_sleeps_undone_total", "Sleeps begun and not completed", ["cause"]);
+  const reconciles = metrics.histogram(
+    "elasti_reconcile_duration_seconds",
+    "Passes over one ElastiService",
+    ["outcome"],
+    reconcileBuckets,
+  );
+  return {
+    phaseChanged: (from, to) => changes.inc({ from: from ?? "None", to }),
+    verdict: ({ kind }) => verdicts.inc({ verdict: kind }),
+    sleepUndone: (cause) => undone.inc({ cause }),
+    reconciled: (seconds, outcome) => reconciles.observe({ outcome }, seconds),
+  };
+}
