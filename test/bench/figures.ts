@@ -1,0 +1,28 @@
+/** The p-th percentile (0 to 1) by the nearest rank; NaN of nothing. */
+export function percentile(values: readonly number[], p: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? Number.NaN;
+}
+
+export const median = (values: readonly number[]): number => {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? sorted[middle]!
+    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
+};
+
+/** Milliseconds with one decimal; null of nothing, as JSON has no NaN. */
+export const rounded = (ms: number): number | null => (Number.isFinite(ms) ? Math.round(ms * 10) / 10 : null);
+
+/** Says what goes on, where it does not mix with the figures. */
+export function tell(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** A whole number above 0 from the command line. */
+export function count(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new RangeError(`--${name} ${text}: expected a whole number above 0`);
+  return value;
+}

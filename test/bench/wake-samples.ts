@@ -1,0 +1,96 @@
+import { errorText } from "@elasti/core";
+import type { KubeClient } from "@elasti/kube";
+import { Connection, type Reply, wallMs } from "./connection.ts";
+import { type ApiMoments, type Published, setReplicas, type Target } from "./wake-targets.ts";
+
+/** One cold start as the held client saw it; all in ms. */
+export interface WakeSample {
+  readonly totalMs: number;
+  readonly overheadMs: number;
+  readonly notifyToScaleMs: number;
+}
+
+const GIVE_UP_MS = 30_000;
+
+/** @throws what is wrong with a reply */
+function mustBeFine(reply: Reply, pod: string | undefined): void {
+  if (reply.status !== 200)
+    throw new Error(`HTTP ${reply.status} ${reply.headers.get("elasti-reason") ?? ""}: ${reply.body}`);
+  if (reply.body !== `hello from ${pod}\n`) throw new Error(`a wrong body: ${JSON.stringify(reply.body)}`);
+}
+
+/**
+ * Sends one request to a sleeping service through its Service address, and waits for it. The moment of its arrival at the
+ * resolver is taken to be the moment at which the client began to connect, which is a little earlier.
+ * @throws when the request is lost
+ */
+export async function wakeOnce(target: Target, moments: ApiMoments, localAddress: string): Promise<WakeSample> {
+  const { name, address: host, port } = target.app;
+  const from = wallMs();
+  const connection = await Connection.open({ host, port, localAddress, timeoutMs: GIVE_UP_MS });
+  try {
+    const reply = await connection.request({ method: "GET", path: "/" });
+    const pod = reply.headers.get("x-pod");
+    mustBeFine(reply, pod);
+    // the app tells whole ms: the fraction that it leaves out counts as ours
+    const listeningAt = Number(reply.headers.get("x-listening-at"));
+    const publishedAt = moments.publishedAt(pod ?? "");
+    const scaledAt = moments.scaledAt(name);
+    if (publishedAt === undefined || scaledAt === undefined || scaledAt < from) {
+      throw new Error(`the wake of ${name} was not seen in the API: scaled ${scaledAt}, published ${publishedAt}`);
+    }
+    return {
+      totalMs: reply.headAt - from,
+      overheadMs: reply.headAt - Math.max(listeningAt, publishedAt),
+      notifyToScaleMs: scaledAt - from,
+    };
+  } finally {
+    connection.close();
+  }
+}
+
+/**
+ * The same start without Elasti in the way, as fast as a client could have it that knew everything: the target is scaled by
+ * hand, the address is taken from the slice, and connecting is tried every millisecond.
+ * @returns ms from the PATCH to the head of the answer
+ */
+export async function controlOnce(target: Target, moments: ApiMoments, client: KubeClient): Promise<number> {
+  const found = Promise.withResolvers<Published>();
+  const stop = moments.onPublished(target.app.name, found.resolve);
+  const from = wallMs();
+  try {
+    await setReplicas(client, target.app.name, 1);
+    const { address, port, pod } = await found.promise;
+    const connection = await firstConnection(address, port, from + GIVE_UP_MS);
+    const reply = await connection.request({ method: "GET", path: "/" });
+    connection.close();
+    mustBeFine(reply, pod);
+    return reply.headAt - from;
+  } finally {
+    stop();
+  }
+}
+
+function firstConnection(host: string, port: number, until: number): Promise<Connection> {
+  return new Promise((resolve, reject) => {
+    let won = false;
+    const timer = setInterval(() => {
+      if (wallMs() > until) {
+        clearInterval(timer);
+        reject(new Error(`nothing listened on ${host}:${port} in time`));
+        return;
+      }
+      Connection.open({ host, port }).then(
+        (connection) => {
+          if (won) return connection.close();
+          won = true;
+          clearInterval(timer);
+          resolve(connection);
+        },
+        (error: unknown) => {
+          if (!errorText(error).includes("ECONNREFUSED")) reject(error);
+        },
+      );
+    }, 1);
+  });
+}
