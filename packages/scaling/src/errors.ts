@@ -21,7 +21,7 @@ function codeFor(code: string | undefined, text: string): ScalingErrorCode {
   switch (code) {
     case "ELASTI_KUBE_NOT_FOUND":
       // the API server's words for a path that it does not serve, as opposed to an object that is not there
-      return text.includes("could not find the requested resource")
+      return /could not find the requested resource|page not found/.test(text)
         ? "ELASTI_SCALE_NO_SUBRESOURCE"
         : "ELASTI_SCALE_TARGET_MISSING";
     case "ELASTI_KUBE_NO_KIND":
@@ -53,9 +53,6 @@ export function scaleErrorOf(error: unknown, target: string): ElastiError {
     details: { target, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) },
   });
 }
-
-/** Whether the precondition of a write did not hold. */
-export const isScaleConflict = (error: unknown): boolean => errorCode(error) === "ELASTI_KUBE_CONFLICT";
 
 /** Answers of the API server that say that nothing was stored. */
 const refusals: ReadonlySet<string> = new Set([

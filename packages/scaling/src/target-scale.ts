@@ -1,6 +1,7 @@
 import type { Clock } from "@elasti/core";
+import { isConflict } from "@elasti/kube";
 import { arbitrate, type Intent } from "./arbiter.ts";
-import { isCertainlyNotWritten, isScaleConflict, scaleErrorOf, scalingErrors } from "./errors.ts";
+import { isCertainlyNotWritten, scaleErrorOf, scalingErrors } from "./errors.ts";
 import { newerState, type ScaleState, type TargetRef, targetText } from "./scale-target.ts";
 
 /** What wakes a target; the words of `status.lastWake.reason`. */
@@ -152,7 +153,7 @@ export class TargetScale {
       } catch (error) {
         if (waiting.signal.aborted) return "conflict";
         this.#known = undefined;
-        if (isScaleConflict(error)) return "conflict";
+        if (isConflict(error)) return "conflict";
         if (isCertainlyNotWritten(error)) throw this.#failure(error);
         return "unknown-outcome";
       } finally {
@@ -216,7 +217,7 @@ export class TargetScale {
         return { ...span(state, after), outcome: "scaled" };
       } catch (error) {
         this.#known = undefined;
-        if (attempt > 0 || !isScaleConflict(error)) throw this.#failure(error);
+        if (attempt > 0 || !isConflict(error)) throw this.#failure(error);
         state = await this.#read();
       }
     }
@@ -244,7 +245,7 @@ export class TargetScale {
         retry = before.resourceVersion;
       } catch (error) {
         this.#known = undefined;
-        if (!isScaleConflict(error)) throw this.#failure(error);
+        if (!isConflict(error)) throw this.#failure(error);
       }
     }
     throw scalingErrors.ELASTI_SCALE_CONTENDED(

@@ -3,12 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
-import {
-  findProgram,
-  MISSING_PROMETHEUS,
-  type PrometheusProcess,
-  startPrometheus,
-} from "../../local/src/prometheus.ts";
+import { findProgram, MISSING_PROMETHEUS, type PrometheusProcess, startPrometheus } from "@elasti/local";
 import { PrometheusScaler, type PrometheusTrigger, QueryClient, ServerPolicy } from "../src/index.ts";
 import { healthQuery } from "../src/scalers/prometheus-scaler.ts";
 import { trigger } from "./prometheus-stub.ts";

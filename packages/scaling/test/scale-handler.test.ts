@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { type ElastiError, Metrics } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
+import { kubeErrors } from "@elasti/kube";
 import { ScaleHandler, type WakeRequest } from "../src/index.ts";
-import { deployment, kubeFailures, ScaleStore } from "./scale-store.ts";
+import { deployment, ScaleStore } from "./scale-store.ts";
 
 const web = deployment("web");
 
@@ -63,7 +64,7 @@ describe("ScaleHandler", () => {
     const other = deployment("web", "other");
     store.put(other, 0);
     store.before = async (_call, key) => {
-      if (key.startsWith("default/")) throw kubeFailures.ELASTI_KUBE_FORBIDDEN("no");
+      if (key.startsWith("default/")) throw kubeErrors.ELASTI_KUBE_FORBIDDEN("no");
     };
     const [mine, theirs] = await Promise.allSettled([handler.wake(request()), handler.wake(request({ ref: other }))]);
     assert.equal(mine.status, "rejected");
@@ -188,11 +189,11 @@ describe("ScaleHandler", () => {
     it("says unknown-outcome when no answer tells, and throws when it was certainly not written", async () => {
       store.put(web, 1);
       store.after = () => {
-        throw kubeFailures.ELASTI_KUBE_TIMEOUT("no answer", { details: { sent: true } });
+        throw kubeErrors.ELASTI_KUBE_TIMEOUT("no answer", { details: { sent: true } });
       };
       assert.equal(await handler.zero({ ref: web, resourceVersion: version() }), "unknown-outcome");
       store.before = () => {
-        throw kubeFailures.ELASTI_KUBE_UNAVAILABLE("refused", { details: { sent: false } });
+        throw kubeErrors.ELASTI_KUBE_UNAVAILABLE("refused", { details: { sent: false } });
       };
       const failure = handler.zero({ ref: web, resourceVersion: version() });
       await assert.rejects(failure, { code: "ELASTI_SCALE_UNAVAILABLE" });
@@ -264,19 +265,19 @@ describe("ScaleHandler", () => {
   const failures: [string, () => Error, string][] = [
     [
       "a target that is missing",
-      () => kubeFailures.ELASTI_KUBE_NOT_FOUND('deployments.apps "web" not found'),
+      () => kubeErrors.ELASTI_KUBE_NOT_FOUND('deployments.apps "web" not found'),
       "ELASTI_SCALE_TARGET_MISSING",
     ],
     [
       "a kind without a scale",
-      () => kubeFailures.ELASTI_KUBE_NOT_FOUND("the server could not find the requested resource"),
+      () => kubeErrors.ELASTI_KUBE_NOT_FOUND("the server could not find the requested resource"),
       "ELASTI_SCALE_NO_SUBRESOURCE",
     ],
-    ["a kind that is not installed", () => kubeFailures.ELASTI_KUBE_NO_SCALE("no"), "ELASTI_SCALE_NO_SUBRESOURCE"],
-    ["a missing permission", () => kubeFailures.ELASTI_KUBE_FORBIDDEN("not allowed"), "ELASTI_SCALE_FORBIDDEN"],
-    ["a quota", () => kubeFailures.ELASTI_KUBE_FORBIDDEN("exceeded quota: compute"), "ELASTI_SCALE_QUOTA"],
-    ["an admission that refuses", () => kubeFailures.ELASTI_KUBE_INVALID("denied"), "ELASTI_SCALE_REFUSED"],
-    ["an API server that is away", () => kubeFailures.ELASTI_KUBE_UNAVAILABLE("gone"), "ELASTI_SCALE_UNAVAILABLE"],
+    ["a kind that is not installed", () => kubeErrors.ELASTI_KUBE_NO_SCALE("no"), "ELASTI_SCALE_NO_SUBRESOURCE"],
+    ["a missing permission", () => kubeErrors.ELASTI_KUBE_FORBIDDEN("not allowed"), "ELASTI_SCALE_FORBIDDEN"],
+    ["a quota", () => kubeErrors.ELASTI_KUBE_FORBIDDEN("exceeded quota: compute"), "ELASTI_SCALE_QUOTA"],
+    ["an admission that refuses", () => kubeErrors.ELASTI_KUBE_INVALID("denied"), "ELASTI_SCALE_REFUSED"],
+    ["an API server that is away", () => kubeErrors.ELASTI_KUBE_UNAVAILABLE("gone"), "ELASTI_SCALE_UNAVAILABLE"],
   ];
   for (const [name, failure, code] of failures) {
     it(`reports ${name} as ${code} to everyone who waits, naming the target`, async () => {
@@ -301,7 +302,7 @@ describe("ScaleHandler", () => {
     store.after = (call) => {
       if (!call.startsWith("set") || lost) return;
       lost = true;
-      throw kubeFailures.ELASTI_KUBE_TIMEOUT("no answer", { details: { sent: true } });
+      throw kubeErrors.ELASTI_KUBE_TIMEOUT("no answer", { details: { sent: true } });
     };
     await assert.rejects(handler.wake(request()), { code: "ELASTI_SCALE_UNAVAILABLE" });
     assert.equal((await handler.wake(request())).outcome, "already-awake");

@@ -1,16 +1,5 @@
-import { defineErrors } from "@elasti/core";
+import { kubeErrors } from "@elasti/kube";
 import { type ScaleClient, type ScaleState, type TargetRef, type Targets, targetKey } from "../src/index.ts";
-
-/** The codes by which the ScaleHandler tells failures of @elasti/kube apart. */
-export const kubeFailures = defineErrors({
-  ELASTI_KUBE_CONFLICT: { status: 409, retryable: true, title: "conflict" },
-  ELASTI_KUBE_NOT_FOUND: { status: 404, retryable: false, title: "not found" },
-  ELASTI_KUBE_FORBIDDEN: { status: 403, retryable: true, title: "forbidden" },
-  ELASTI_KUBE_INVALID: { status: 422, retryable: false, title: "invalid" },
-  ELASTI_KUBE_NO_SCALE: { status: 422, retryable: true, title: "no scale" },
-  ELASTI_KUBE_UNAVAILABLE: { status: 503, retryable: true, title: "unavailable" },
-  ELASTI_KUBE_TIMEOUT: { status: 504, retryable: true, title: "timeout" },
-});
 
 export function deployment(name: string, namespace = "default"): TargetRef {
   return {
@@ -48,7 +37,7 @@ export class ScaleStore implements ScaleClient, Targets {
 
   state(ref: TargetRef): ScaleState {
     const found = this.#states.get(targetKey(ref));
-    if (found === undefined) throw kubeFailures.ELASTI_KUBE_NOT_FOUND(`deployments.apps "${ref.name}" not found`);
+    if (found === undefined) throw kubeErrors.ELASTI_KUBE_NOT_FOUND(`deployments.apps "${ref.name}" not found`);
     return { replicas: found.replicas, resourceVersion: String(found.version) };
   }
 
@@ -88,7 +77,7 @@ export class ScaleStore implements ScaleClient, Targets {
 
   #check(ref: TargetRef, resourceVersion: string): void {
     if (this.state(ref).resourceVersion !== resourceVersion) {
-      throw kubeFailures.ELASTI_KUBE_CONFLICT("the object has been modified");
+      throw kubeErrors.ELASTI_KUBE_CONFLICT("the object has been modified");
     }
   }
 
