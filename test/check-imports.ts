@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import { globSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 
 /** Which packages each package may import; the arrows of docs/architecture.md. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
@@ -29,7 +28,8 @@ export function checkImports(root: string): string[] {
       if (sibling !== undefined && sibling !== own && !allowed[own]?.includes(sibling)) {
         problems.push(`${file}: ${own} may not import ${sibling} (${name})`);
       }
-      if (/^(\.\.\/)+[a-z]+\/src\//.test(name)) problems.push(`${file}: import another package by its name, not by ${name}`);
+      if (/^(\.\.\/)+[a-z]+\/src\//.test(name))
+        problems.push(`${file}: import another package by its name, not by ${name}`);
       for (const [library, owner] of Object.entries(reserved)) {
         if ((name === library || name.startsWith(`${library}/`)) && own !== owner) {
           problems.push(`${file}: only ${owner} imports ${library}`);

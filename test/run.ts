@@ -39,7 +39,10 @@ if (only.length === 0) {
 }
 
 const patterns = only.length > 0 ? only : ["packages/*/test/**/*.test.ts", "test/{model,e2e,contract}/**/*.test.ts"];
-const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).map((file) => join(root, file)).sort();
+const files = patterns
+  .flatMap((pattern) => globSync(pattern, { cwd: root }))
+  .map((file) => join(root, file))
+  .sort();
 const missing = new Map<string, string[]>();
 const stream = run({ files, concurrency: Math.max(2, availableParallelism()), cwd: root, timeout: 300_000 });
 stream.on("test:pass", ({ name, details, skip, file }) => {

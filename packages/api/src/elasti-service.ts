@@ -179,7 +179,7 @@ export const SpecSchema = Type.Object(
           mode: Type.Optional(
             StringEnum(routingModes, {
               description:
-                "SelectorSwap: clients reach pods directly while awake. EndpointSlice: the same without touching the Service. Always: the resolver stays in the path. Default: SelectorSwap with triggers, Always without.",
+                "SelectorSwap: clients reach pods directly while awake. EndpointSlice: the same without touching the Service. Always: the resolver stays in the path. Default: Always without triggers or with the traffic trigger, else SelectorSwap.",
             }),
           ),
           graceSeconds: Type.Optional(
@@ -349,7 +349,11 @@ export const specDefaults = {
   holdTimeoutSeconds: 300,
 } as const;
 
-/** The routing mode that a spec asks for: with triggers SelectorSwap, without any Always. */
-export function wantedRoutingMode(spec: ElastiServiceSpec): RoutingMode {
-  return spec.routing?.mode ?? ((spec.triggers?.length ?? 0) > 0 ? "SelectorSwap" : "Always");
+/** The routing mode that a spec asks for: Always where traffic decides (no trigger, or that one), else SelectorSwap. */
+export function wantedRoutingMode({
+  routing,
+  triggers = [],
+}: Pick<ElastiServiceSpec, "routing" | "triggers">): RoutingMode {
+  if (routing?.mode !== undefined) return routing.mode;
+  return triggers.length === 0 || triggers.some(({ type }) => type === "traffic") ? "Always" : "SelectorSwap";
 }

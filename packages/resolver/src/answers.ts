@@ -1,4 +1,4 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
+import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { headers } from "@elasti/api";
 import { type ElastiError, PROBLEM_CONTENT_TYPE, problemOf } from "@elasti/core";
@@ -18,14 +18,15 @@ export function answerProblem(response: ServerResponse, error: ElastiError, clos
   if (response.headersSent || response.destroyed) return;
   const body = JSON.stringify(problemOf(error));
   const retryAfter = retryAfterSeconds[error.code];
-  response.writeHead(error.status, {
+  const fields: OutgoingHttpHeaders = {
     "content-type": PROBLEM_CONTENT_TYPE,
     "content-length": Buffer.byteLength(body),
     "cache-control": "no-store",
     [headers.reason]: error.code,
-    ...(retryAfter === undefined ? {} : { "retry-after": retryAfter }),
+    ...(retryAfter === undefined ? {} : { "retry-after": String(retryAfter) }),
     ...(close ? { connection: "close" } : {}),
-  });
+  };
+  response.writeHead(error.status, fields);
   response.end(body);
 }
 

@@ -151,8 +151,13 @@ describe("createScaler", () => {
 
   it("refuses to count traffic where the resolvers do not see all of it", () => {
     const message = /spec\.routing\.mode Always, got SelectorSwap/;
-    assert.throws(() => make({ triggers: [{ type: "traffic" }] }), { code: "ELASTI_TRIGGER_INVALID", message });
-    assert.throws(() => make({ routing: { mode: "SelectorSwap" } }), { code: "ELASTI_TRIGGER_INVALID", message });
+    const routing = { mode: "SelectorSwap" } as const;
+    assert.throws(() => make({ routing, triggers: [{ type: "traffic" }] }), {
+      code: "ELASTI_TRIGGER_INVALID",
+      message,
+    });
+    assert.throws(() => make({ routing }), { code: "ELASTI_TRIGGER_INVALID", message });
+    assert.doesNotThrow(() => make({ triggers: [{ type: "traffic" }] }));
   });
 });
 

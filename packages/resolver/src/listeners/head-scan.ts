@@ -31,7 +31,7 @@ export function findHeadEnd(bytes: Buffer, from: number): number {
  * Transfer-Encoding, CONNECT. Nothing is forwarded on the strength of this reading.
  */
 export function scanHead(bytes: Buffer, end: number): RequestHead | undefined {
-  const lines = bytes.latin1Slice(0, end - headEnd.length).split("\r\n");
+  const lines = bytes.toString("latin1", 0, end - headEnd.length).split("\r\n");
   const first = requestLine.exec(lines[0]!);
   if (first === null || first[1] === "CONNECT") return undefined;
   const headers: Record<string, string> = Object.create(null);

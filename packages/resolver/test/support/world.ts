@@ -188,6 +188,8 @@ export async function startWorld(
     maxHolds?: number;
     hostPort?: boolean;
     trusted?: string;
+    /** Forwards in place of the fake. */
+    carrier?: Forwarder;
   } = {},
 ): Promise<World> {
   const pods = new FakePods();

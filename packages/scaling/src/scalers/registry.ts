@@ -42,7 +42,7 @@ const factories: Readonly<Record<TriggerType, Factory>> = {
     return "query" in trigger ? new PrometheusScaler(trigger, context.queries, cooldownMs) : trigger;
   },
   traffic: ({ service, spec, field, context, cooldownMs }) => {
-    const mode = wantedRoutingMode({ ...spec, scaleTargetRef: { apiVersion: "", kind: "", name: "" }, service: "" });
+    const mode = wantedRoutingMode(spec);
     if (mode !== "Always") {
       // elsewhere clients reach pods directly, and a busy service would look idle
       const message = `counting traffic needs spec.routing.mode Always, got ${mode}: resolvers see all of it only there`;
