@@ -31,6 +31,8 @@ export interface InstallOptions {
   /** Folder of the cluster's pod logs; a start that fails then says why. */
   readonly logDir?: string;
   readonly timeoutMs?: number;
+  /** Ends the wait for the pods. */
+  readonly signal?: AbortSignal;
 }
 
 const defaultNamespace = "elasti-system";
@@ -47,7 +49,7 @@ export function elastiAccounts(namespace: string = defaultNamespace): string[] {
  * @throws ELASTI_LOCAL_NOT_READY with the last error of the pods' logs
  */
 export async function installElasti(options: InstallOptions): Promise<Installation> {
-  const { cluster, namespace = defaultNamespace, operators = 2, resolvers = 2, env = {}, timeoutMs } = options;
+  const { cluster, namespace = defaultNamespace, operators = 2, resolvers = 2, env = {}, timeoutMs, signal } = options;
   const [operatorAccount, resolverAccount] = [accountOf(OPERATOR, namespace), accountOf(RESOLVER, namespace)];
   const client = cluster.client();
   const folder = await mkdtemp(join(tmpdir(), "elasti-install-"));
@@ -87,7 +89,7 @@ export async function installElasti(options: InstallOptions): Promise<Installati
       const manifest = deploymentManifest({ component, namespace, replicas, env: environments[component] });
       await client.create(resources.deployments, manifest);
     }
-    const wait = timeoutMs === undefined ? {} : { timeoutMs };
+    const wait = { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(signal === undefined ? {} : { signal }) };
     await Promise.all([installation.ready(OPERATOR, operators, wait), installation.ready(RESOLVER, resolvers, wait)]);
     return installation;
   } catch (error) {

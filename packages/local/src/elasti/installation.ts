@@ -117,7 +117,11 @@ export class Installation {
   }
 
   /** Resolves when `replicas` pods of a component are ready and no other is left. @throws ELASTI_LOCAL_NOT_READY */
-  async ready(component: Component, replicas: number, options: { timeoutMs?: number } = {}): Promise<void> {
+  async ready(
+    component: Component,
+    replicas: number,
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<void> {
     const look = (deployment: Deployment | undefined) => {
       const { replicas: all = 0, readyReplicas = 0, observedGeneration = 0 } = deployment?.status ?? {};
       const current = observedGeneration >= (deployment?.metadata.generation ?? 0);

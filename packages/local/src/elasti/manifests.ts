@@ -62,6 +62,8 @@ export function deploymentManifest(options: {
   const internalPort = component === OPERATOR ? defaultPorts.elastiserver : defaultPorts.resolverInternal;
   const container: Container = {
     name: component,
+    // required of every container; local nodes run the command instead
+    image: `${component}:local`,
     command: [process.execPath, programs[component]],
     env: [
       ...place.filter(({ name }) => !(name in options.env)),

@@ -1,5 +1,4 @@
-import type { KubeClient, Lease, Pod } from "@elasti/kube";
-import { resources } from "@elasti/kube";
+import { isNotFound, type KubeClient, type Lease, type Pod, resources } from "@elasti/kube";
 import { type Component, OPERATOR, RESOLVER } from "./manifests.ts";
 
 /** One running replica of Elasti. */
@@ -34,9 +33,11 @@ export function pidOf(pod: Pod): number | undefined {
 
 /** Pod name of the operator that leads, by its Lease; undefined while none does. */
 export async function leadingOperator(client: KubeClient, namespace: string): Promise<string | undefined> {
-  const { items } = await client.list<Lease>(resources.leases, { namespace });
-  const holder = items.map(({ spec }) => spec.holderIdentity ?? "").find((identity) => identity !== "");
-  // the identity begins with the pod's name
-  const running = await runningProcesses(client, namespace);
-  return running.find(({ component, pod }) => component === OPERATOR && holder?.startsWith(pod) === true)?.pod;
+  try {
+    const lease = await client.get<Lease>(resources.leases, namespace, OPERATOR);
+    return lease.spec.holderIdentity || undefined;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
 }

@@ -40,6 +40,7 @@ export function sampleAppManifests(options: SampleAppOptions): { deployment: Dep
           containers: [
             {
               name: "app",
+              image: "elasti-sample-app:local",
               command: [process.execPath, sampleAppPath],
               env: [
                 { name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
