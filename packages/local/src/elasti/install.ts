@@ -1,6 +1,5 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { elastiServiceCrd } from "@elasti/api";
 import { errorText } from "@elasti/core";
 import { type KubeObject, resources, type Service } from "@elasti/kube";
@@ -52,14 +51,11 @@ export async function installElasti(options: InstallOptions): Promise<Installati
   const { cluster, namespace = defaultNamespace, operators = 2, resolvers = 2, env = {}, timeoutMs, signal } = options;
   const [operatorAccount, resolverAccount] = [accountOf(OPERATOR, namespace), accountOf(RESOLVER, namespace)];
   const client = cluster.client();
-  const folder = await mkdtemp(join(tmpdir(), "elasti-install-"));
-  const release = async () => {
-    await rm(folder, { recursive: true, force: true });
-    await client.close();
-  };
-  const installation = new Installation(cluster, namespace, client, release);
+  const installation = new Installation(cluster, namespace, client);
   try {
-    const tokenFile = join(folder, "resolver-token");
+    const resolverKubeconfig = await cluster.kubeconfigPath(resolverAccount);
+    // beside the kubeconfigs: the cluster removes that folder when it closes
+    const tokenFile = join(dirname(resolverKubeconfig), `${namespace}-resolver.token`);
     await writeFile(tokenFile, cluster.token(resolverAccount), { mode: 0o600 });
     const environments: Record<Component, Record<string, string>> = {
       [OPERATOR]: {
@@ -70,7 +66,7 @@ export async function installElasti(options: InstallOptions): Promise<Installati
         ...env.operator,
       },
       [RESOLVER]: {
-        KUBECONFIG: await cluster.kubeconfigPath(resolverAccount),
+        KUBECONFIG: resolverKubeconfig,
         ELASTI_TOKEN_FILE: tokenFile,
         // changes of Services reach all local nodes at once
         ELASTI_SETTLE_TIME: "500ms",

@@ -55,14 +55,11 @@ export class Installation {
   readonly namespace: string;
   /** Administrator's access. */
   readonly client: KubeClient;
-  readonly #release: () => Promise<void>;
-  #closing: Promise<void> | undefined;
 
-  constructor(cluster: LocalCluster, namespace: string, client: KubeClient, release: () => Promise<void>) {
+  constructor(cluster: LocalCluster, namespace: string, client: KubeClient) {
     this.cluster = cluster;
     this.namespace = namespace;
     this.client = client;
-    this.#release = release;
   }
 
   /** Makes an ElastiService. Its metadata defaults to the Service's name and `default`. */
@@ -162,10 +159,9 @@ export class Installation {
     return found;
   }
 
-  /** Lets go of files; the processes end with the cluster. Idempotent. */
+  /** Closes its connections; the processes end with the cluster. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= this.#release();
-    return this.#closing;
+    return this.client.close();
   }
 }
 
