@@ -1,7 +1,8 @@
 import { type ElastiService, PARK_KEY } from "@elasti/api";
-import { defineErrors } from "@elasti/core";
+import { defineErrors, systemClock } from "@elasti/core";
 import type { Service } from "@elasti/kube";
-import { isDirect, listeningAt, podOf, serverTiming } from "./answer.ts";
+import { type AnswerHead, isDirect, listeningAt, podOf, serverTiming } from "./answer.ts";
+import { isCalledActive } from "./observer.ts";
 import { type Answer, request } from "./request.ts";
 import { type ColdStart, type DemoResult, type RequestOutcome, resultOf } from "./result.ts";
 import type { Timeline } from "./timeline.ts";
@@ -17,6 +18,8 @@ const REQUESTS_EACH = 5;
 const REQUEST_TIMEOUT_MS = 60_000;
 const ASLEEP_TIMEOUT_MS = 90_000;
 const SWAP_TIMEOUT_MS = 30_000;
+const ACTIVE_TIMEOUT_MS = 15_000;
+const CALL_PAUSE_MS = 250;
 
 /** Calls the sleeping service, calls it on until pods answer by themselves, and leaves it alone until it sleeps: three times. */
 export async function runCycles(world: World, timeline: Timeline, signal: AbortSignal): Promise<DemoResult> {
@@ -32,6 +35,8 @@ export async function runCycles(world: World, timeline: Timeline, signal: AbortS
     const swapped = await untilSwapped(world, signal);
     if (swapped) routing = "SelectorSwap";
     await callAgain(world, timeline, requests);
+    // Prometheus needs a while to begin anyway: the time for it to see that the service is in use
+    if (cycles === 0 && world.idleDecision === "prometheus") await callUntilActive(world, timeline, requests, signal);
     const before = es.status?.epoch ?? 0;
     const next = await untilAsleep(world, before, signal);
     asleepAgain = next !== undefined;
@@ -114,12 +119,7 @@ async function callSleeping(
 }
 
 /** The lines that only the answer to a held request can tell. */
-export function tellAnswer(
-  timeline: Timeline,
-  head: Parameters<typeof serverTiming>[0],
-  heldAt: number,
-  answeredAt: number,
-): void {
+export function tellAnswer(timeline: Timeline, head: AnswerHead, heldAt: number, answeredAt: number): void {
   const notifyMs = serverTiming(head, "notify");
   if (notifyMs !== undefined)
     timeline.take({
@@ -133,19 +133,41 @@ export function tellAnswer(
 }
 
 async function callAgain(world: World, timeline: Timeline, requests: RequestOutcome[]): Promise<void> {
-  for (let i = 0; i < REQUESTS_EACH; i++) {
-    const answer = await call(world);
-    const outcome = outcomeOf(world, answer);
-    requests.push(outcome);
-    if (outcome.ok) timeline.count(outcome.direct);
-    else timeline.note(`request failed: ${outcome.problem}`);
-    if (outcome.direct && answer.ok)
-      timeline.take({
-        stage: "direct",
-        at: answer.answeredAt,
-        detail: `${podOf(answer.head)} answers with no resolver in between, in ${outcome.elapsedMs.toFixed(1)} ms`,
-      });
+  for (let i = 0; i < REQUESTS_EACH; i++) await callOnce(world, timeline, requests);
+}
+
+async function callOnce(world: World, timeline: Timeline, requests: RequestOutcome[]): Promise<void> {
+  const answer = await call(world);
+  const outcome = outcomeOf(world, answer);
+  requests.push(outcome);
+  if (!answer.ok) {
+    timeline.note(`request failed: ${answer.problem}`);
+    return;
   }
+  timeline.count(outcome.direct);
+  if (outcome.direct) tellDirect(timeline, answer.head, answer.answeredAt, outcome.elapsedMs);
+}
+
+/** The first answer without a resolver in a cycle. */
+export function tellDirect(timeline: Timeline, head: AnswerHead, answeredAt: number, elapsedMs: number): void {
+  const detail = `${podOf(head)} answers with no resolver in between, in ${elapsedMs.toFixed(1)} ms`;
+  timeline.take({ stage: "direct", at: answeredAt, detail });
+}
+
+/** Calls on until the trigger has noticed; it may not in time, which is no failure. */
+async function callUntilActive(world: World, timeline: Timeline, requests: RequestOutcome[], signal: AbortSignal) {
+  const limit = within(signal, ACTIVE_TIMEOUT_MS);
+  const noticed = new AbortController();
+  const active = world.observer
+    .until(isCalledActive, limit)
+    .catch(() => {})
+    .finally(() => noticed.abort());
+  while (!noticed.signal.aborted) {
+    await callOnce(world, timeline, requests);
+    await systemClock.sleep(CALL_PAUSE_MS, noticed.signal).catch(() => {});
+  }
+  await active;
+  signal.throwIfAborted();
 }
 
 /** Waits until new connections go to the pods; false where the resolver stays in the path. */

@@ -1,10 +1,11 @@
 import { errorText, systemClock } from "@elasti/core";
-import { isDirect, podOf } from "./answer.ts";
-import { firstSleep, runCycles, tellAnswer } from "./cycles.ts";
+import { findProgram } from "@elasti/local";
+import { isDirect } from "./answer.ts";
+import { firstSleep, runCycles, tellAnswer, tellDirect } from "./cycles.ts";
 import { FrontDoor } from "./front-door.ts";
 import { memoryLine } from "./memory.ts";
 import { type DemoOptions, parseOptions, usage } from "./options.ts";
-import { prometheusProgram } from "./prometheus-program.ts";
+import { askAtTerminal, prometheusProgram, runProgram } from "./prometheus-program.ts";
 import { exitCodeOf } from "./result.ts";
 import { type Moment, Timeline } from "./timeline.ts";
 import { startWorld, type World } from "./world.ts";
@@ -24,15 +25,17 @@ export interface DemoPlace {
 const thisMachine: DemoPlace = {
   write: (text) => process.stdout.write(text),
   writeError: (text) => process.stderr.write(text),
-  findPrometheus: (options, say, signal) =>
-    prometheusProgram({
-      searchPath: process.env.PATH ?? "",
-      noInstall: options.noInstall,
+  findPrometheus: ({ noInstall }, say, signal) => {
+    const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
+    return prometheusProgram({
+      find: (name) => findProgram(name, process.env.PATH),
+      noInstall,
       root: process.getuid?.() === 0,
-      terminal: process.stdin.isTTY === true && process.stdout.isTTY === true,
+      ask: terminal ? (question) => askAtTerminal(question, signal) : undefined,
+      run: (program, args) => runProgram(program, args, signal),
       say,
-      signal,
-    }),
+    });
+  },
 };
 
 /** Runs the demo. @returns the exit code */
@@ -57,6 +60,9 @@ export async function demo(args: readonly string[], place: DemoPlace = thisMachi
     stop.abort(new Error("stopped"));
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  // whoever read the output has gone
+  const onOutputError = () => stop.abort(new Error("the output was closed"));
+  process.stdout.on("error", onOutputError);
   try {
     return await run(parsed.options, place, stop.signal);
   } catch (error) {
@@ -65,6 +71,7 @@ export async function demo(args: readonly string[], place: DemoPlace = thisMachi
     return 1;
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+    process.stdout.off("error", onOutputError);
   }
 }
 
@@ -119,12 +126,7 @@ async function interactive(world: World, timeline: Timeline, say: (line: string)
     onAnswer: (head, askedAt, answeredAt) => {
       const direct = isDirect(head, clientAddress);
       timeline.count(direct);
-      if (direct)
-        timeline.take({
-          stage: "direct",
-          at: answeredAt,
-          detail: `${podOf(head)} answers with no resolver in between, in ${answeredAt - askedAt} ms`,
-        });
+      if (direct) tellDirect(timeline, head, answeredAt, answeredAt - askedAt);
       else if (head.headers.has("elasti-cold-start")) tellAnswer(timeline, head, askedAt, answeredAt);
     },
   });

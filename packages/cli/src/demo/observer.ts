@@ -1,4 +1,5 @@
 import {
+  type Condition,
   type ElastiService,
   PARK_KEY,
   type Phase,
@@ -196,11 +197,20 @@ export class Observer {
     const { phase, podsGone } = object.status ?? {};
     if (phase === "Asleep" && podsGone === true && before?.podsGone !== true)
       this.#say("gone", "the last pod has left: whatever comes up from here on is new");
+    if (phase === "Serving") this.#onVerdict(object.status?.conditions?.find(({ type }) => type === "Idle"));
     if (phase === undefined || phase === before?.phase) return;
     if (phase === "Draining") {
       this.#say("idle", "nobody needs it: new connections go to the resolvers, which pass them on");
       this.#lookDrained();
     } else if (phase === "Sealed") this.#say("sealed", "idle still; from here on every resolver holds");
+  }
+
+  /** What the triggers say of an awake service. */
+  #onVerdict(idle: Condition | undefined): void {
+    if (idle === undefined) return;
+    if (idle.status === "Unknown") this.#say("unsure", `no sleep while it is not known to be idle: ${idle.message}`);
+    else if (activeReasons.has(idle.reason) && idle.status === "False")
+      this.#say("active", `the trigger calls it active: ${idle.message}`);
   }
 
   #lookDrained(): void {
@@ -213,6 +223,15 @@ export class Observer {
       this.#say("drained", "Kubernetes publishes no pod for the Service any more");
   }
 }
+
+/** Reasons of verdicts that tell of requests. */
+const activeReasons: ReadonlySet<string> = new Set(["AtOrAboveThreshold", "RecentRequest", "InFlight"]);
+
+/** The triggers say that somebody uses it. */
+export const isCalledActive = ({ status }: ElastiService): boolean =>
+  status?.conditions?.some(
+    ({ type, status: is, reason }) => type === "Idle" && is === "False" && activeReasons.has(reason),
+  ) === true;
 
 const isRunning = ({ status }: Pod): boolean =>
   status?.containerStatuses?.some(({ state }) => state?.running !== undefined) === true;

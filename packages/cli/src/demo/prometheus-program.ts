@@ -1,50 +1,47 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline/promises";
-import { findProgram } from "@elasti/local";
 
 export interface ProgramSearch {
-  /** PATH. */
-  readonly searchPath: string;
+  /** The path of an installed program. */
+  readonly find: (name: string) => string | undefined;
   readonly noInstall: boolean;
   /** May install packages: root. */
   readonly root: boolean;
-  /** Somebody sits there who can be asked. */
-  readonly terminal: boolean;
+  /** Asks whoever sits at the terminal; undefined where nobody does, and then nobody is asked. */
+  readonly ask: ((question: string) => Promise<boolean>) | undefined;
+  /** Runs a program to its end. @returns whether it succeeded */
+  readonly run: (program: string, args: readonly string[]) => Promise<boolean>;
   readonly say: (line: string) => void;
-  readonly signal: AbortSignal;
 }
 
 const PACKAGE = "prometheus";
 
 /** The path of Prometheus, which is installed first where it is missing and may be; undefined where it cannot be had. */
 export async function prometheusProgram(search: ProgramSearch): Promise<string | undefined> {
-  const { searchPath, noInstall, root, terminal, say, signal } = search;
-  const present = findProgram("prometheus", searchPath);
+  const { find, noInstall, root, ask, run, say } = search;
+  const present = find("prometheus");
   if (present !== undefined) return present;
-  const aptGet = findProgram("apt-get", searchPath);
-  if (noInstall) return undefined;
-  if (!root || aptGet === undefined) return undefined;
-  if (terminal && !(await confirmed(signal))) return undefined;
+  const aptGet = find("apt-get");
+  if (noInstall || !root || aptGet === undefined) return undefined;
+  const question = `Prometheus is to say when the service is idle, and is not installed. Install it (apt-get install ${PACKAGE})?`;
+  if (ask !== undefined && !(await ask(question))) return undefined;
   say(`installing the Debian package ${PACKAGE} (apt-get)`);
-  // the index may be missing or old: try what is there before asking for a new one
   const install = ["install", "-y", "-qq", "--no-install-recommends", PACKAGE];
-  const done =
-    (await run(aptGet, install, signal)) ||
-    ((await run(aptGet, ["update", "-qq"], signal)) && (await run(aptGet, install, signal)));
-  if (!done) say(`the Debian package ${PACKAGE} could not be installed`);
-  return findProgram("prometheus", searchPath);
+  // the package index may be missing or old: only then is a new one asked for
+  const installed =
+    (await run(aptGet, install)) || ((await run(aptGet, ["update", "-qq"])) && (await run(aptGet, install)));
+  if (!installed) say(`the Debian package ${PACKAGE} could not be installed`);
+  return find("prometheus");
 }
 
-async function confirmed(signal: AbortSignal): Promise<boolean> {
+/** Asks at the terminal; a bare Return means yes. */
+export async function askAtTerminal(question: string, signal: AbortSignal): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   try {
-    const answer = await terminal.question(
-      "Prometheus is to decide when the service is idle, and is not installed. Install it (apt-get install prometheus)? [Y/n] ",
-      { signal },
-    );
-    return !/^\s*n/i.test(answer);
+    return !/^\s*n/i.test(await terminal.question(`${question} [Y/n] `, { signal }));
   } catch {
     signal.throwIfAborted();
+    // the input ended without an answer
     return false;
   } finally {
     terminal.close();
@@ -52,7 +49,7 @@ async function confirmed(signal: AbortSignal): Promise<boolean> {
 }
 
 /** Runs a program whose words go to the error stream, so that the last line of the output stays the result. */
-function run(program: string, args: readonly string[], signal: AbortSignal): Promise<boolean> {
+export function runProgram(program: string, args: readonly string[], signal: AbortSignal): Promise<boolean> {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   return new Promise((resolve) => {
     const child = spawn(program, args, { stdio: ["ignore", 2, 2], env, signal });

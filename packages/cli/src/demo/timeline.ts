@@ -9,6 +9,8 @@ export const stages = {
   answered: "waking",
   swapped: "waking",
   direct: "waking",
+  active: "waking",
+  unsure: "waking",
   // falling asleep
   idle: "sleeping",
   drained: "sleeping",
