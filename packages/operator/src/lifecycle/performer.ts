@@ -140,7 +140,7 @@ export class Performer {
       more.lastActiveTime = now;
       more.lastWake = {
         time: now,
-        reason: from === "Asleep" && why === "target was scaled up" ? "manual" : subject.wakeReason,
+        reason: subject.wakeReason,
         fromReplicas: 0,
         toReplicas: target.kind === "found" ? target.replicas : 0,
       };
