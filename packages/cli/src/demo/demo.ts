@@ -10,6 +10,8 @@ import { exitCodeOf } from "./result.ts";
 import { type Moment, Timeline } from "./timeline.ts";
 import { startWorld, type World } from "./world.ts";
 
+const SAME_SIGNAL_MS = 1_000;
+
 /** Where the demo writes and what it may use; replaced by tests. */
 export interface DemoPlace {
   readonly write: (text: string) => void;
@@ -54,9 +56,12 @@ export async function demo(args: readonly string[], place: DemoPlace = thisMachi
     return 1;
   }
   const stop = new AbortController();
+  let stoppedAt = 0;
   const onSignal = () => {
-    // a second one does not wait
-    if (stop.signal.aborted) process.exit(130);
+    // a second Ctrl-C does not wait; but npm passes on the first one, which the terminal has sent already
+    if (stop.signal.aborted && performance.now() - stoppedAt > SAME_SIGNAL_MS) process.exit(130);
+    if (stop.signal.aborted) return;
+    stoppedAt = performance.now();
     stop.abort(new Error("stopped"));
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
