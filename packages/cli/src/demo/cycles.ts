@@ -15,7 +15,7 @@ const errors = defineErrors({
 const CYCLES = 3;
 /** Requests right after the first answer, and after the clients were led to the pods. */
 const REQUESTS_EACH = 5;
-const REQUEST_TIMEOUT_MS = 60_000;
+const REQUEST_TIMEOUT_MS = 150_000;
 const ASLEEP_TIMEOUT_MS = 90_000;
 const SWAP_TIMEOUT_MS = 30_000;
 const ACTIVE_TIMEOUT_MS = 15_000;

@@ -1,17 +1,20 @@
 import { API_VERSION, type ElastiService, KIND, type Phase } from "@elasti/api";
-import { defineErrors, errorCode } from "@elasti/core";
+import { defineErrors, errorCode, silentLogger, systemClock } from "@elasti/core";
 import {
   type Deployment,
   isAlreadyExists,
   type KubeClient,
   type KubeObject,
+  type Lease,
+  type Pod,
+  Reflector,
   type Resource,
   resources,
   type Service,
 } from "@elasti/kube";
 import type { LocalCluster } from "../cluster.ts";
 import { type Component, namespaceManifest, OPERATOR, RESOLVER } from "./manifests.ts";
-import { type ElastiProcess, leadingOperator, runningProcesses } from "./processes.ts";
+import { type ElastiProcess, holderOf, runningProcesses } from "./processes.ts";
 import { type SampleAppOptions, sampleAppManifests } from "./sample-app.ts";
 
 const errors = defineErrors({
@@ -119,14 +122,23 @@ export class Installation {
     replicas: number,
     options: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<void> {
-    const look = (deployment: Deployment | undefined) => {
-      const { replicas: all = 0, readyReplicas = 0, observedGeneration = 0 } = deployment?.status ?? {};
-      const current = observedGeneration >= (deployment?.metadata.generation ?? 0);
-      return current && all === replicas && readyReplicas === replicas ? true : undefined;
-    };
-    await bounded(options, 30_000, (signal) =>
-      this.cluster.waitFor<Deployment, true>(resources.deployments, this.namespace, component, look, signal),
-    ).catch((error: unknown) => {
+    await bounded(options, 30_000, async (signal) => {
+      const pods = new Reflector<Pod>({
+        client: this.client,
+        resource: resources.pods,
+        namespace: this.namespace,
+        labelSelector: `app=${component}`,
+        logger: silentLogger,
+        clock: systemClock,
+      });
+      try {
+        await pods.start();
+        const settled = (all: readonly Pod[]) => all.length === replicas && all.every(isReady);
+        await pods.store.until((store) => settled(store.list()) || undefined, signal);
+      } finally {
+        await pods.close();
+      }
+    }).catch((error: unknown) => {
       if (!isTimeout(error)) throw error;
       throw errors.ELASTI_LOCAL_NOT_READY(`${replicas} pods of ${component} did not become ready in time`);
     });
@@ -137,9 +149,9 @@ export class Installation {
     return runningProcesses(this.client, this.namespace);
   }
 
-  /** Pod name of the operator that leads. */
-  leader(): Promise<string | undefined> {
-    return leadingOperator(this.client, this.namespace);
+  /** Pod name of the operator that leads; waits while none does. */
+  leader(signal?: AbortSignal): Promise<string> {
+    return this.cluster.waitFor<Lease, string>(resources.leases, this.namespace, OPERATOR, holderOf, signal);
   }
 
   /**
@@ -148,7 +160,7 @@ export class Installation {
    * @throws ELASTI_LOCAL_NO_PROCESS
    */
   async killOperator(which: "leader" | "follower" | string = "leader", signal: NodeJS.Signals = "SIGKILL") {
-    const leader = await this.leader();
+    const leader = which === "leader" || which === "follower" ? await this.leader() : undefined;
     const found = (await this.processes()).find(({ component, pod }) => {
       if (component !== OPERATOR) return false;
       if (which === "leader") return pod === leader;
@@ -173,6 +185,10 @@ export async function ensure(client: KubeClient, resource: Resource, object: Kub
     if (!isAlreadyExists(error)) throw error;
   }
 }
+
+const isReady = ({ metadata, status }: Pod): boolean =>
+  metadata.deletionTimestamp === undefined &&
+  status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") === true;
 
 async function bounded<T>(
   options: { timeoutMs?: number; signal?: AbortSignal },

@@ -1,4 +1,4 @@
-import { isNotFound, type KubeClient, type Lease, type Pod, resources } from "@elasti/kube";
+import { type KubeClient, type Lease, type Pod, resources } from "@elasti/kube";
 import { type Component, OPERATOR, RESOLVER } from "./manifests.ts";
 
 /** One running replica of Elasti. */
@@ -31,13 +31,9 @@ export function pidOf(pod: Pod): number | undefined {
   return found === null ? undefined : Number(found[1]);
 }
 
-/** Pod name of the operator that leads, by its Lease; undefined while none does. */
-export async function leadingOperator(client: KubeClient, namespace: string): Promise<string | undefined> {
-  try {
-    const lease = await client.get<Lease>(resources.leases, namespace, OPERATOR);
-    return lease.spec.holderIdentity || undefined;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+/** Pod name of the operator that holds the Lease; undefined for a Lease that nobody holds. */
+export function holderOf(lease: Lease | undefined): string | undefined {
+  // the identity is the pod's name and, after an underscore, which no pod name has, the run
+  const [pod] = (lease?.spec.holderIdentity ?? "").split("_");
+  return pod || undefined;
 }
