@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { elastiServiceCrd, SpecSchema, StatusSchema } from "@elasti/api";
 import { stringify } from "yaml";
+import { configurationPage } from "./configuration-page.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
 
@@ -23,7 +24,7 @@ interface Shown {
 /** Writes what is made from the schemas. With `--check` compares only. @returns 1 when a file was not as it should be */
 export async function generate(args: readonly string[]): Promise<number> {
   let stale = 0;
-  for (const [file, text] of Object.entries(generatedFiles())) {
+  for (const [file, text] of Object.entries(await generatedFiles())) {
     const path = join(root, file);
     if (readIfThere(path) === text) continue;
     stale += 1;
@@ -39,10 +40,26 @@ export async function generate(args: readonly string[]): Promise<number> {
 }
 
 /** Everything that is made from schemas: path below the repository -> text. */
-export function generatedFiles(): Record<string, string> {
+export async function generatedFiles(): Promise<Record<string, string>> {
+  // loaded here alone: the other commands do without the two programs
+  const [operator, resolver] = await Promise.all([import("@elasti/operator"), import("@elasti/resolver")]);
   return {
     "deploy/crd/elastiservices.yaml": `# Made by npm run generate from packages/api/src/elasti-service.ts\n${stringify(elastiServiceCrd(), { lineWidth: 0, aliasDuplicateObjects: false })}`,
     "docs/reference/elastiservice.md": referencePage(),
+    "docs/reference/configuration.md": configurationPage([
+      {
+        title: "Operator",
+        about: "Controller, elastiserver and sleep loop: `packages/operator/bin/elasti-operator.mjs`.",
+        source: "packages/operator/src/config.ts",
+        settings: operator.operatorSettings,
+      },
+      {
+        title: "Resolver",
+        about: "The reverse proxy that holds requests: `packages/resolver/bin/elasti-resolver.mjs`.",
+        source: "packages/resolver/src/config.ts",
+        settings: resolver.settings,
+      },
+    ]),
   };
 }
 
@@ -85,7 +102,8 @@ function typeText(schema: Shown): string {
 function boundsText(schema: Shown): string {
   const parts: string[] = [];
   if (schema.default !== undefined) parts.push(`Default \`${schema.default}\`.`);
-  if (schema.minimum !== undefined && schema.maximum !== undefined) parts.push(`${schema.minimum} to ${schema.maximum}.`);
+  if (schema.minimum !== undefined && schema.maximum !== undefined)
+    parts.push(`${schema.minimum} to ${schema.maximum}.`);
   else if (schema.minimum !== undefined) parts.push(`At least ${schema.minimum}.`);
   if (schema.maxLength !== undefined) parts.push(`At most ${schema.maxLength} characters.`);
   if (schema.maxItems !== undefined) parts.push(`At most ${schema.maxItems}.`);

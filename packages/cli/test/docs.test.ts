@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { describe, it } from "node:test";
+import { phases, routingModes } from "@elasti/api";
+import { kubeErrors } from "@elasti/kube";
+import { operatorErrors, operatorSettings } from "@elasti/operator";
+import { settings as resolverSettings } from "@elasti/resolver";
+import { scalingErrors } from "@elasti/scaling";
+
+const root = join(import.meta.dirname, "..", "..", "..");
+const read = (file: string): string => readFileSync(join(root, file), "utf8");
+const troubleshooting = read("docs/troubleshooting.md");
+
+/** Distinct first groups of a pattern in files, in order. */
+function collect(patterns: readonly string[], expression: RegExp): string[] {
+  const found = patterns
+    .flatMap((pattern) => globSync(pattern, { cwd: root }))
+    .flatMap((file) => [...read(file).matchAll(expression)].map((match) => match[1]!));
+  return [...new Set(found)].sort();
+}
+
+/** The anchors that GitHub gives the headings of a text. */
+function anchorsOf(text: string): Set<string> {
+  const prose = text.replaceAll(/^```[\s\S]*?^```/gm, "");
+  const headings = [...prose.matchAll(/^#+ (.+)$/gm)].map((match) => match[1]!);
+  const slug = (heading: string) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-");
+  return new Set(headings.map(slug));
+}
+
+function withoutHeading(names: readonly string[]): string[] {
+  const headings = new Set([...troubleshooting.matchAll(/^### (.+)$/gm)].map((match) => match[1]!));
+  return names.filter((name) => !headings.has(name));
+}
+
+/** Packages whose errors a user of Elasti can meet; `local` and the demo speak for themselves. */
+const programs = "packages/{core,api,kube,scaling,operator,resolver}/src/**/*.ts";
+
+/**
+ * Literals of the decision's sources that look like reasons and are none: kinds, types and fields of Kubernetes, statuses
+ * of conditions, kinds of verdicts. A new literal has to be explained in docs/troubleshooting.md or be listed here.
+ */
+const notReasons: ReadonlySet<string> = new Set([
+  ...["Active", "Unknown", "Healthy", "Unhealthy", "NoSeries", "True", "False", "Normal", "Warning", "None"],
+  ...["Bearer", "Upgrade", "ClusterIP", "ExternalName", "NodePort", "LoadBalancer", "Local", "ConfigMap", "Service"],
+  ...["Connect", "Probe", "Ready", "RoutingSupported", "TargetFound", "PortsSkipped"],
+  // of what is cleaned up, in a log line
+  "NoElastiService",
+  // events that are declared and not recorded
+  "Restored",
+]);
+
+/** Codes that one module hands to another of its package. */
+const internalCodes: ReadonlySet<string> = new Set(["ELASTI_CONNECTION_GONE", "ELASTI_ADDRESS_PROTECTED"]);
+
+describe("docs/troubleshooting.md", () => {
+  it("has a heading for every error code", () => {
+    const environment = new Set(
+      [...Object.values(operatorSettings), ...Object.values(resolverSettings)].map(({ env }) => env),
+    );
+    const inTables = collect([programs], /^\s*(ELASTI_[A-Z_]+): \{/gm);
+    const inLiterals = collect([programs], /"(ELASTI_[A-Z_]+)"/g).filter(
+      (name) => !environment.has(name) && !internalCodes.has(name),
+    );
+    for (const table of [kubeErrors, operatorErrors, scalingErrors]) {
+      for (const code of Object.keys(table)) assert.ok(inTables.includes(code), `the search does not find ${code}`);
+    }
+    assert.deepEqual(withoutHeading([...new Set([...inTables, ...inLiterals])]), []);
+  });
+
+  it("has a heading for every reason of conditions, verdicts and Events", () => {
+    const reasons = collect(
+      ["packages/scaling/src/scalers/*.ts", "packages/operator/src/**/*.ts"],
+      /"((?:[A-Z][a-z]+)+[A-Za-z]*)"/g,
+    ).filter((name) => !notReasons.has(name));
+    assert.ok(reasons.includes("TargetNotScalable") && reasons.includes("NoData") && reasons.includes("SleepBegan"));
+    assert.deepEqual(withoutHeading([...new Set([...reasons, ...phases, ...routingModes])]), []);
+  });
+
+  it("has a heading for every elasti-reason of an answer that is no error", () => {
+    const reasons = collect(["packages/resolver/src/static-answers.ts"], /reason: "([a-z-]+)"/g);
+    assert.equal(reasons.length, 3);
+    assert.deepEqual(withoutHeading(reasons), []);
+  });
+
+  it("names every reason for which a proof fails or a seal is refused", () => {
+    const reasons = collect(
+      ["packages/operator/src/elastiserver/{prover,sealer}.ts", "packages/resolver/src/service-state.ts"],
+      /reason: "([a-z-]+)"/g,
+    );
+    assert.ok(reasons.includes("no-session") && reasons.includes("request-seen"));
+    assert.deepEqual(
+      reasons.filter((reason) => !troubleshooting.includes(`\`${reason}\``)),
+      [],
+    );
+  });
+
+  it("has no heading twice", () => {
+    const headings = [...troubleshooting.matchAll(/^### (.+)$/gm)].map((match) => match[1]!);
+    assert.deepEqual(
+      headings.filter((heading, index) => headings.indexOf(heading) !== index),
+      [],
+    );
+  });
+});
+
+describe("links", () => {
+  const pages = ["*.md", "docs/**/*.md", "packages/*/README.md"].flatMap((pattern) => globSync(pattern, { cwd: root }));
+
+  for (const page of pages) {
+    it(`of ${page} lead to files and headings that exist`, () => {
+      const text = read(page).replaceAll(/^```[\s\S]*?^```/gm, "");
+      const broken = [...text.matchAll(/\]\(([^)\s]+)\)/g)]
+        .map((match) => match[1]!)
+        .filter((link) => !/^[a-z]+:/.test(link))
+        .filter((link) => {
+          const [path = "", anchor] = link.split("#");
+          const target = path === "" ? page : relative(root, join(root, dirname(page), path));
+          if (!existsSync(join(root, target))) return true;
+          return anchor !== undefined && target.endsWith(".md") && !anchorsOf(read(target)).has(anchor);
+        });
+      assert.deepEqual(broken, []);
+    });
+  }
+});
