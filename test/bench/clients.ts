@@ -1,0 +1,162 @@
+import { errorText } from "@elasti/core";
+import { Connection, type Reply, wallMs } from "./connection.ts";
+import { type Stage, type Step, steps } from "./stage.ts";
+
+/** A request that got anything but its own answer. */
+export interface Failure {
+  readonly service: string;
+  readonly text: string;
+}
+
+export interface Counts {
+  requests: number;
+  insideTransition: number;
+  readonly perStep: Record<Step, number>;
+}
+
+export const noCounts = (): Counts => ({
+  requests: 0,
+  insideTransition: 0,
+  perStep: Object.fromEntries(steps.map((step) => [step, 0])) as Record<Step, number>,
+});
+
+interface Kept {
+  readonly connection: Connection;
+  readonly end: "pod" | "resolver";
+  readonly since: number;
+}
+
+/** Before the app (60 s) or the resolver (75 s) would close them for being idle. */
+const IDLE_LIMIT_MS = 40_000;
+const KEPT_PER_SERVICE = 24;
+let serial = 0;
+
+/**
+ * The clients of one service, on all nodes. Every request is sent once. Half of the clients keep their connections: those to
+ * resolvers throughout, those to pods until the drain begins.
+ */
+export class Clients {
+  readonly #stage: Stage;
+  readonly #host: string;
+  readonly #port: number;
+  readonly #localAddress: () => { address: string; node: number };
+  readonly #isResolver: (address: string) => boolean;
+  readonly #counts: Counts;
+  readonly #onFailure: (failure: Failure) => void;
+  #kept: Kept[] = [];
+
+  constructor(options: {
+    stage: Stage;
+    host: string;
+    port: number;
+    /** Another client's address. */
+    localAddress: () => { address: string; node: number };
+    isResolver: (address: string) => boolean;
+    counts: Counts;
+    onFailure: (failure: Failure) => void;
+  }) {
+    this.#stage = options.stage;
+    this.#host = options.host;
+    this.#port = options.port;
+    this.#localAddress = options.localAddress;
+    this.#isResolver = options.isResolver;
+    this.#counts = options.counts;
+    this.#onFailure = options.onFailure;
+  }
+
+  /** Sends so many requests at once, every other one by a client that keeps its connection. Resolves when all are answered. */
+  async burst(requests: number): Promise<void> {
+    await Promise.all(Array.from({ length: requests }, (_, index) => this.send(index % 2 === 0)));
+  }
+
+  /** One request; never throws. @param keeps by a client that keeps its connection */
+  async send(keeps: boolean): Promise<void> {
+    serial += 1;
+    const id = serial;
+    const stage = this.#stage;
+    const post = id % 3 !== 0;
+    const begunAt = wallMs();
+    const standing = () => `${stage.phase} epoch ${stage.epoch} step ${stage.step ?? "awake"}`;
+    let sentIn = standing();
+    let how = "new connection";
+    try {
+      const taken = keeps ? this.#take() : undefined;
+      let connection: Connection;
+      if (taken !== undefined) {
+        how = `kept connection to a ${taken.end}`;
+        connection = taken.connection;
+      } else {
+        const { address, node } = this.#localAddress();
+        how = `new connection from node ${node} (${address})`;
+        this.#count();
+        connection = await Connection.open({ host: this.#host, port: this.#port, localAddress: address });
+      }
+      if (taken !== undefined) this.#count();
+      sentIn = standing();
+      how += `, local port ${connection.localPort}`;
+      const body = `request ${id}`;
+      const reply = await connection.request(
+        post ? { method: "POST", path: "/echo", body } : { method: "GET", path: `/?id=${id}` },
+      );
+      const wrong = post ? reply.body !== body : !reply.body.startsWith("hello from ");
+      if (reply.status !== 200 || wrong) {
+        throw new Error(
+          `HTTP ${reply.status} ${JSON.stringify(Object.fromEntries(reply.headers))} ${reply.body.slice(0, 500)}`,
+        );
+      }
+      if (keeps) this.#keep(connection, reply);
+      else connection.close();
+    } catch (error) {
+      const text = [
+        `request ${id} (${post ? "POST" : "GET"}) to ${stage.key}, ${how}: ${errorText(error)}`,
+        `begun ${(begunAt / 1_000).toFixed(3)} in ${sentIn}`,
+        `failed ${(wallMs() / 1_000).toFixed(3)} in ${standing()}`,
+      ].join("; ");
+      stage.note(`FAILED ${text}`);
+      this.#onFailure({ service: stage.name, text });
+    }
+  }
+
+  /** The drain has begun: what a client sends to a pod that ends is the application's from here. */
+  leavePods(): void {
+    this.#drop(({ end }) => end === "pod");
+  }
+
+  close(): void {
+    this.#drop(() => true);
+  }
+
+  #count(): void {
+    const { step } = this.#stage;
+    this.#counts.requests += 1;
+    if (step === undefined) return;
+    this.#counts.insideTransition += 1;
+    if (step !== "undo") this.#counts.perStep[step] += 1;
+  }
+
+  #take(): Kept | undefined {
+    const now = wallMs();
+    this.#drop(({ connection, since }) => !connection.idle || now - since > IDLE_LIMIT_MS);
+    // while it serves, resolvers tell their clients to go: those connections are kept for what comes after
+    const end = this.#stage.phase === "Serving" && Math.random() < 0.8 ? "pod" : undefined;
+    const at = this.#kept.findIndex((kept) => end === undefined || kept.end === end);
+    return at < 0 ? undefined : this.#kept.splice(at, 1)[0];
+  }
+
+  #keep(connection: Connection, { headers, last }: Reply): void {
+    const end = this.#isResolver((headers.get("x-peer") ?? "").split(":")[0] ?? "") ? "resolver" : "pod";
+    const { phase } = this.#stage;
+    const podMayGo = phase === "Draining" || phase === "Sealed" || phase === "Asleep";
+    if (last || !connection.idle || (end === "pod" && podMayGo) || this.#kept.length >= KEPT_PER_SERVICE) {
+      connection.close();
+      return;
+    }
+    this.#kept.push({ connection, end, since: wallMs() });
+  }
+
+  #drop(which: (kept: Kept) => boolean): void {
+    const gone = this.#kept.filter(which);
+    this.#kept = this.#kept.filter((kept) => !gone.includes(kept));
+    for (const { connection } of gone) connection.close();
+  }
+}
