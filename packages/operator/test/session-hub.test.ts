@@ -386,23 +386,6 @@ describe("prove", () => {
     });
   });
 
-  it("gives a resolver time to dial for several services one after another", async () => {
-    const r1 = await world.join("r1");
-    const services = ["a", "b", "c", "d", "e", "f"];
-    const outcomes = services.map((service) => world.hub.prove({ ...request, service, resolvers: ["r1"] }));
-    for (const _ of services) {
-      const line = await r1.next("prove");
-      const { namespace, service, proof, openMs } = line;
-      await world.clock.advance(openMs.reduce((sum, ms) => sum + ms, 0) + 100);
-      r1.send({ type: "ping" });
-      const dials = openMs.map((ms, i) => ({ address: "10.1.0.1", port: 40_000 + i, openMs: ms }));
-      r1.send({ type: "silent", namespace, service, peers: dials });
-      r1.send({ type: "dialled", namespace, service, proof, dials });
-      await tell(r1, {});
-    }
-    for (const outcome of await Promise.all(outcomes)) assert.deepEqual(outcome, { ok: true });
-  });
-
   it("says what a resolver that cannot dial said", async () => {
     const r1 = await world.join("r1");
     r1.onLine = (line) => {

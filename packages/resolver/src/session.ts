@@ -48,8 +48,8 @@ class OperatorSession {
   #stream: SessionStream | undefined;
   #request: ClientRequest | undefined;
   #timer: Timer | undefined;
-  #proofs = Promise.resolve();
-  #proofsWaiting = 0;
+  /** Proofs under way. */
+  #proofs = 0;
   /** Aborts the proofs of the present session. */
   #session = new AbortController();
 
@@ -153,26 +153,26 @@ class OperatorSession {
       const answer = view.seal(namespace, service, epoch, drainEpoch);
       this.send({ type: "sealed", namespace, service, epoch, ...answer });
     } else if (line.type === "prove") {
-      this.#prove(line);
+      void this.#prove(line);
     }
   }
 
-  /** One proof after another: their connections would disturb each other's order. */
-  #prove(line: Extract<SessionDown, { type: "prove" }>): void {
+  /** Proofs of different services go on side by side; the operator asks for one at a time of each. */
+  async #prove(line: Extract<SessionDown, { type: "prove" }>): Promise<void> {
     const { namespace, service, proof } = line;
-    if (this.#proofsWaiting >= maxProofs) {
+    if (this.#proofs >= maxProofs) {
       this.send({ type: "dialled", namespace, service, proof, dials: [], error: "too many proofs at once" });
       return;
     }
-    this.#proofsWaiting += 1;
     const { clock, identity } = this.#options;
     const { signal } = this.#session;
-    this.#proofs = this.#proofs.then(async () => {
-      this.#proofsWaiting -= 1;
-      if (signal.aborted) return;
+    this.#proofs += 1;
+    try {
       const dialled = await dialProof(line, { clock, signal, localAddress: identity.addresses[0] });
       if (!signal.aborted) this.send(dialled);
-    });
+    } finally {
+      this.#proofs -= 1;
+    }
   }
 }
 

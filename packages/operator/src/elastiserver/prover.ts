@@ -36,7 +36,7 @@ export type ProveOutcome =
     };
 
 /** After the last answer of a round, how long accepted connections may still be reported before it counts as failed. */
-const lateReportsMs = 1_500;
+const lateReportsMs = 600;
 /** Beyond the durations themselves, how long the dialling of one round may take: a part of them, and for the way there. */
 const diallingSlack = 1.5;
 const diallingSlackMs = 2_000;
@@ -76,12 +76,10 @@ export class Prover {
   readonly #random: () => number;
   readonly #queue: PQueue;
   readonly #proofs = new Set<Proof>();
-  /** Clock.monotonic() until when a resolver has dialling to do: it may take one proof after another. */
-  readonly #busyUntil = new Map<string, number>();
   #closed = false;
 
   /** @param concurrency proofs at once; more wait in a queue, outside their timeout */
-  constructor(deps: { directory: SessionDirectory; clock: Clock; random: () => number }, concurrency = 6) {
+  constructor(deps: { directory: SessionDirectory; clock: Clock; random: () => number }, concurrency = 32) {
     this.#directory = deps.directory;
     this.#clock = deps.clock;
     this.#random = deps.random;
@@ -145,7 +143,7 @@ export class Prover {
     signal.throwIfAborted();
     const onAbort = () => over.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    let deadline = 0;
+    let dialMs = 0;
     proof.round = round;
     round.moved = () => {
       if (round.dials.size < resolvers.length) return;
@@ -156,11 +154,11 @@ export class Prover {
     for (const [id, name] of round.proofs) {
       const openMs = drawDurations(this.#random, scale);
       const totalMs = openMs.reduce((sum, ms) => sum + ms, 0);
-      deadline = Math.max(deadline, this.#plan(id, totalMs * diallingSlack));
+      dialMs = Math.max(dialMs, totalMs * diallingSlack);
       const line = { type: "prove", namespace, service, proof: name, address, port, openMs } as const;
       if (this.#directory.find(id)?.send(line) !== true) this.gone(id, proof.sessions.get(id)!);
     }
-    const dialTimer = this.#clock.after(deadline - this.#clock.monotonic() + diallingSlackMs, () => {
+    const dialTimer = this.#clock.after(dialMs + diallingSlackMs, () => {
       for (const id of resolvers) {
         if (!round.dials.has(id)) noteFailure(proof, id, "dial-failed", "it did not answer in time");
       }
@@ -175,13 +173,6 @@ export class Prover {
       proof.round = undefined;
     }
     return conclude(proof, round, resolvers);
-  }
-
-  /** Adds to what a resolver has to do. @returns Clock.monotonic() when it should be through */
-  #plan(resolver: string, ms: number): number {
-    const until = Math.max(this.#clock.monotonic(), this.#busyUntil.get(resolver) ?? 0) + ms;
-    this.#busyUntil.set(resolver, until);
-    return until;
   }
 
   dialled(resolver: string, line: DialledLine): void {
@@ -212,7 +203,6 @@ export class Prover {
   }
 
   gone(resolver: string, serial: number): void {
-    this.#busyUntil.delete(resolver);
     for (const proof of this.#proofs) {
       if (proof.sessions.get(resolver) !== serial) continue;
       const failure: Failure = { ok: false, reason: "session-lost", detail: `the session of ${resolver} broke` };

@@ -1,7 +1,7 @@
-import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { paths, SESSION_PROTOCOL } from "@elasti/api";
-import type { Clock, ElastiError } from "@elasti/core";
+import { type Clock, type ElastiError, http } from "@elasti/core";
 import { operatorErrors } from "../errors.ts";
 import type { Authenticator } from "./auth.ts";
 import { problemAnswer } from "./problem-reply.ts";
@@ -73,7 +73,7 @@ function refuse(socket: Duplex, error: ElastiError): void {
     connection: "close",
   });
   socket.end(
-    `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ""}\r\n${head.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`,
+    `HTTP/1.1 ${answer.status} ${http.STATUS_CODES[answer.status] ?? ""}\r\n${head.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`,
     () => socket.destroy(),
   );
 }

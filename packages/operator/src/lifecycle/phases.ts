@@ -173,8 +173,13 @@ function keepSlice(o: Observation, why: string): Step | undefined {
   return undefined;
 }
 
-/** Clients are led to at least one resolver. */
-const routed = (o: Observation): boolean => o.slice === "current" && o.resolvers > 0;
+/** In mode Always clients are led past the pods in every phase, as soon as there is a resolver to lead them to. */
+function keepPark(o: Observation): Step | undefined {
+  const wanted = o.mode === "Always" && o.lifecycle === "live" && !o.parked;
+  return wanted && o.slice === "current" && o.resolvers > 0
+    ? step("park", "the resolver stays in the path")
+    : undefined;
+}
 
 /** A service seen for the first time, or one whose Service and target are complete again. */
 function fresh(o: Observation): Step {
@@ -197,9 +202,8 @@ function degraded(o: Observation): Step {
 function serving(o: Observation): Step {
   if (o.replicas === 0) return scaledToZeroByOthers(o);
   if (o.mode === "Always") {
-    const kept = keepSlice(o, "the resolver stays in the path");
+    const kept = keepSlice(o, "the resolver stays in the path") ?? keepPark(o);
     if (kept !== undefined) return kept;
-    if (routed(o) && !o.parked) return step("park", "the resolver stays in the path");
     // no resolver: clients go to the pods rather than nowhere
     if (o.resolvers === 0 && o.parked && o.readyPods > 0) return step("unpark", "no resolver is up");
   } else {
@@ -329,7 +333,7 @@ function sealed(o: Observation, limits: Limits): Step {
 function asleep(o: Observation): Step {
   if (o.replicas > 0) return setPhase("Waking", "target was scaled up");
   if (o.wantsAwake || o.lifecycle === "restore") return step("scale-up", o.wantsAwake ? "wanted awake" : "deleted");
-  const kept = keepSlice(o, "asleep");
+  const kept = keepSlice(o, "asleep") ?? keepPark(o);
   if (kept !== undefined) return kept;
   if (o.podsLeft > 0) return wait("for the last pods to leave");
   if (!o.podsGone) return step("mark-pods-gone", "no pod is left");
@@ -344,7 +348,7 @@ function waking(o: Observation, limits: Limits): Step {
     if (o.wantsAwake || o.lifecycle === "restore") return step("scale-up", "taken back to zero while waking");
     return setPhase("Asleep", "taken back to zero while waking");
   }
-  const kept = keepSlice(o, "waking");
+  const kept = keepSlice(o, "waking") ?? keepPark(o);
   if (kept !== undefined) return kept;
   if (o.lifecycle === "restore" && o.phaseAgeMs >= limits.restoreTimeoutMs) return setPhase("Serving", "deleted");
   // pods from before the zero may look ready for a moment longer

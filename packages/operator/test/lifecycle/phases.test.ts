@@ -191,6 +191,7 @@ describe("from Asleep", () => {
       { podsGone: true, parked: true, trustsReady: false },
       "wait",
     ],
+    ["Always: parks what was found at zero", { mode: "Always" }, "park"],
     ["Always: keeps the park", { podsGone: true, parked: true, mode: "Always" }, "wait"],
     ["follows the resolvers", { slice: "stale" }, "write-slice"],
     ["scales up for a hold", { wantsAwake: true }, "scale-up"],
