@@ -108,9 +108,33 @@ describe("docs/troubleshooting.md", () => {
   });
 });
 
-describe("links", () => {
-  const pages = ["*.md", "docs/**/*.md", "packages/*/README.md"].flatMap((pattern) => globSync(pattern, { cwd: root }));
+const pages = ["*.md", "docs/**/*.md", "packages/*/README.md"].flatMap((pattern) => globSync(pattern, { cwd: root }));
 
+describe("docs/guide.md", () => {
+  it("names every metric", () => {
+    const metrics = collect([programs], /"(elasti_[a-z_]+)"/g);
+    assert.ok(metrics.includes("elasti_wakes_total"));
+    const guide = read("docs/guide.md");
+    assert.deepEqual(
+      metrics.filter((name) => !new RegExp(`\\b${name}\\b`).test(guide)),
+      [],
+    );
+  });
+});
+
+describe("commands", () => {
+  it("that the pages name are scripts of package.json", () => {
+    const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+    const named = collect(pages, /npm run (?:--silent )?([a-z][a-z:-]*)/g);
+    assert.ok(named.includes("demo"));
+    assert.deepEqual(
+      named.filter((name) => !Object.hasOwn(scripts, name)),
+      [],
+    );
+  });
+});
+
+describe("links", () => {
   for (const page of pages) {
     it(`of ${page} lead to files and headings that exist`, () => {
       const text = read(page).replaceAll(/^```[\s\S]*?^```/gm, "");
