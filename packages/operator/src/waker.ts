@@ -57,6 +57,10 @@ export class Waker {
     }
     // the resolver has seen more than our watch: what we would decide on is old
     if (epochSeen > (es.status?.epoch ?? 0)) es = await this.#fresh(es);
+    const { phase, epoch } = es.status ?? {};
+    if (phase !== "Serving") {
+      this.#options.logger.info({ namespace, service, phase, epoch, reason: "notified" }, "requests wait");
+    }
     onWake(keyOf(namespace, es.metadata.name));
 
     let fence: Observation["fence"] = "none";

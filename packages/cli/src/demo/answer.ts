@@ -1,4 +1,3 @@
-import { headers } from "@elasti/api";
 
 /** The head of an answer, as far as the demo reads it. */
 export interface AnswerHead {
@@ -18,17 +17,6 @@ export function readHead(text: string): AnswerHead | undefined {
     return [line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim()];
   });
   return { status, headers: new Map(fields) };
-}
-
-/** Milliseconds of one metric of a Server-Timing header, e.g. `notify;dur=4.2`. */
-export function serverTiming(head: AnswerHead, metric: string): number | undefined {
-  for (const entry of (head.headers.get(headers.serverTiming) ?? "").split(",")) {
-    const [name, ...params] = entry.split(";").map((part) => part.trim());
-    if (name !== metric) continue;
-    const duration = Number(params.find((param) => param.startsWith("dur="))?.slice(4));
-    return Number.isFinite(duration) ? duration : undefined;
-  }
-  return undefined;
 }
 
 /** Whether the pod itself saw this client: the sample app answers with the address that it was called from. */

@@ -1,7 +1,7 @@
 import { type ElastiService, PARK_KEY } from "@elasti/api";
 import { defineErrors, systemClock } from "@elasti/core";
 import type { Service } from "@elasti/kube";
-import { type AnswerHead, isDirect, listeningAt, podOf, serverTiming } from "./answer.ts";
+import { type AnswerHead, isDirect, listeningAt, podOf } from "./answer.ts";
 import { isCalledActive } from "./observer.ts";
 import { type Answer, request } from "./request.ts";
 import { type ColdStart, type DemoResult, type RequestOutcome, resultOf } from "./result.ts";
@@ -109,7 +109,7 @@ async function callSleeping(
     return;
   }
   timeline.count(outcome.direct);
-  tellAnswer(timeline, answer.head, heldAt, answer.answeredAt);
+  tellAnswer(timeline, answer.head, answer.answeredAt);
   const reachableAt = Math.max(
     listeningAt(answer.head) ?? 0,
     world.observer.publishedAt(podOf(answer.head)) ?? 0,
@@ -119,14 +119,7 @@ async function callSleeping(
 }
 
 /** The lines that only the answer to a held request can tell. */
-export function tellAnswer(timeline: Timeline, head: AnswerHead, heldAt: number, answeredAt: number): void {
-  const notifyMs = serverTiming(head, "notify");
-  if (notifyMs !== undefined)
-    timeline.take({
-      stage: "notified",
-      at: heldAt + Math.round(notifyMs),
-      detail: "the operator's answer is back at the resolver",
-    });
+export function tellAnswer(timeline: Timeline, head: AnswerHead, answeredAt: number): void {
   const listening = listeningAt(head);
   const after = listening === undefined ? "" : `, ${answeredAt - listening} ms after the pod began to listen`;
   timeline.take({ stage: "answered", at: answeredAt, detail: `HTTP ${head.status} by ${podOf(head)}${after}` });

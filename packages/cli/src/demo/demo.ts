@@ -132,7 +132,7 @@ async function interactive(world: World, timeline: Timeline, say: (line: string)
       const direct = isDirect(head, clientAddress);
       timeline.count(direct);
       if (direct) tellDirect(timeline, head, answeredAt, answeredAt - askedAt);
-      else if (head.headers.has("elasti-cold-start")) tellAnswer(timeline, head, askedAt, answeredAt);
+      else if (head.headers.has("elasti-cold-start")) tellAnswer(timeline, head, answeredAt);
     },
   });
   try {

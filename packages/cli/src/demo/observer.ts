@@ -136,6 +136,8 @@ export class Observer {
       if (left && entry.phase !== "Sealed" && entry.phase !== "Asleep")
         this.#say("undone", `sleep undone: ${entry.reason}`, at);
     }
+    if (entry.reason === "notified" && entry.phase === "Asleep")
+      this.#say("notified", "the operator learns that requests wait", at);
     // the step after the proof
     if (entry.reason === "start-grace" && entry.phase === "Draining")
       this.#say("proven", "new connections reach the resolvers; now those that lag have time", at);
