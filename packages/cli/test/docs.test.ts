@@ -122,6 +122,17 @@ describe("docs/guide.md", () => {
   });
 });
 
+describe("docs/decisions/README.md", () => {
+  it("lists every decision", () => {
+    const index = read("docs/decisions/README.md");
+    const decisions = globSync("docs/decisions/[0-9]*.md", { cwd: root }).map((file) => file.split("/").at(-1)!);
+    assert.deepEqual(
+      decisions.filter((file) => !index.includes(`(${file})`)),
+      [],
+    );
+  });
+});
+
 describe("commands", () => {
   it("that the pages name are scripts of package.json", () => {
     const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
