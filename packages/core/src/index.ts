@@ -6,4 +6,5 @@ export * from "./errors.ts";
 export * from "./lifecycle.ts";
 export * from "./logger.ts";
 export * from "./metrics.ts";
+export * from "./node-http.ts";
 export * from "./problem.ts";
