@@ -15,7 +15,8 @@ import { MetricsRelay } from "./metrics-relay.ts";
 import { type LogLine, type Replica, startOperators } from "./operators.ts";
 import { Stage } from "./stage.ts";
 
-const NODES = 2;
+/** One more than resolvers, so that on one of them nothing but the grace covers the lag: the proof is made on the others. */
+const NODES = 3;
 const APP_PORT = 8080;
 /** A node follows each change after a delay drawn from here, in ms. */
 const NODE_DELAY_MS = { from: 50, to: 3_000 };
@@ -32,7 +33,7 @@ export interface World {
   close(): Promise<void>;
 }
 
-/** Two nodes that lag, two resolvers, two operators whose calls can be delayed, a Prometheus, and so many apps asleep. */
+/** Nodes that lag, two resolvers, two operators whose calls can be delayed, a Prometheus, and so many apps asleep. */
 export async function startWorld(services: number): Promise<World> {
   const closers: (() => Promise<void>)[] = [];
   const close = async () => {

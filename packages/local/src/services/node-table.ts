@@ -11,8 +11,8 @@ interface Change {
 }
 
 /**
- * The routing table of one node: changes reach it late, each by its own delay, and in the order in which they were made, as
- * with a kube-proxy that lags.
+ * The routing table of one node: changes reach it late, each by its own delay, as with a kube-proxy that lags. Those of one
+ * Service come in the order in which they were made; one Service does not wait for another.
  */
 export class NodeTable {
   readonly name: string;
@@ -23,8 +23,9 @@ export class NodeTable {
   readonly #onApplied: (service: string, addresses: readonly string[]) => void;
   readonly #backends = new Map<string, readonly Backend[]>();
   readonly #addressesOf = new Map<string, readonly string[]>();
+  /** In the order of their time. */
   readonly #queue: Change[] = [];
-  #timer: Timer | undefined;
+  #timer: { at: number; timer: Timer } | undefined;
 
   /** @param onApplied told the Service and every address whose routes may have changed */
   constructor(name: string, clock: Clock, onApplied: (service: string, addresses: readonly string[]) => void) {
@@ -52,31 +53,35 @@ export class NodeTable {
 
   change(service: string, routes: readonly PortRoutes[]): void {
     const delay = typeof this.delay === "function" ? this.delay() : this.delay;
-    const last = this.#queue.at(-1);
+    const last = this.#queue.findLast((change) => change.service === service);
     const at = Math.max(this.#clock.monotonic() + delay, last?.at ?? 0);
-    if (last === undefined && delay <= 0) this.#apply({ service, routes, at });
-    else {
-      this.#queue.push({ service, routes, at });
-      this.#arm();
+    if (last === undefined && delay <= 0) {
+      this.#apply({ service, routes, at });
+      return;
     }
+    const before = this.#queue.findLastIndex((change) => change.at <= at);
+    this.#queue.splice(before + 1, 0, { service, routes, at });
+    this.#arm();
   }
 
   close(): void {
-    this.#timer?.cancel();
+    this.#timer?.timer.cancel();
     this.#timer = undefined;
     this.#queue.length = 0;
   }
 
   #arm(): void {
     const next = this.#queue[0];
-    if (this.#timer !== undefined || next === undefined) return;
-    this.#timer = this.#clock.after(Math.max(0, next.at - this.#clock.monotonic()), () => {
+    if (next === undefined || (this.#timer !== undefined && this.#timer.at <= next.at)) return;
+    this.#timer?.timer.cancel();
+    const timer = this.#clock.after(Math.max(0, next.at - this.#clock.monotonic()), () => {
       this.#timer = undefined;
       const now = this.#clock.monotonic();
       // timers fire up to a millisecond early
       while (this.#queue[0] !== undefined && this.#queue[0].at <= now + 1) this.#apply(this.#queue.shift()!);
       this.#arm();
     });
+    this.#timer = { at: next.at, timer };
   }
 
   #apply({ service, routes }: Change): void {

@@ -38,6 +38,19 @@ test("keeps the order of changes when a later one has the smaller delay", async 
   assert.deepEqual(seen, [["10.1.0.1"], ["10.1.0.2"], []]);
 });
 
+test("a Service whose change takes long does not keep another one waiting", async () => {
+  const clock = new ManualClock();
+  const seen: string[] = [];
+  const table = new NodeTable("node-1", clock, (name) => seen.push(`${name} at ${clock.monotonic() - start}`));
+  const start = clock.monotonic();
+  const delays = [1_000, 10, 500, 0];
+  table.delay = () => delays.shift()!;
+  for (const name of ["a", "b", "a", "c"]) table.change(`default/${name}`, routes("10.1.0.1"));
+  await clock.advance(2_000);
+  assert.deepEqual(seen, ["default/c at 0", "default/b at 10", "default/a at 1000", "default/a at 1000"]);
+  assert.equal(clock.pendingTimers, 0);
+});
+
 test("names every address that a change touches, also those that go away", () => {
   const touched: (readonly string[])[] = [];
   const table = new NodeTable("node-1", new ManualClock(), (_service, addresses) => touched.push(addresses));
