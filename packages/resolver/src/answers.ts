@@ -1,7 +1,7 @@
-import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { headers } from "@elasti/api";
-import { type ElastiError, PROBLEM_CONTENT_TYPE, problemOf } from "@elasti/core";
+import { type ElastiError, http, PROBLEM_CONTENT_TYPE, problemOf } from "@elasti/core";
 import { rawProblem } from "./listeners/refusals.ts";
 import type { StaticAnswer } from "./static-answers.ts";
 
@@ -47,7 +47,7 @@ export function answerSocket(socket: Duplex, error: ElastiError): void {
     socket.destroy();
     return;
   }
-  socket.end(rawProblem(problemOf(error), STATUS_CODES[error.status] ?? "Error"), () => socket.destroy());
+  socket.end(rawProblem(problemOf(error), http.STATUS_CODES[error.status] ?? "Error"), () => socket.destroy());
 }
 
 /**

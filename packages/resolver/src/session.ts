@@ -1,7 +1,7 @@
-import { type ClientRequest, request as httpRequest } from "node:http";
+import type { ClientRequest } from "node:http";
 import type { Duplex } from "node:stream";
 import { paths, SESSION_PROTOCOL, type SessionDown, type SessionUp } from "@elasti/api";
-import { Backoff, type Clock, errorText, type Logger, type Timer } from "@elasti/core";
+import { Backoff, type Clock, errorText, http, type Logger, type Timer } from "@elasti/core";
 import type { ResolverView, TrafficReport } from "./contracts.ts";
 import { dialProof } from "./dial-proof.ts";
 import type { OperatorDirectory, OperatorEndpoint } from "./operator-endpoints.ts";
@@ -81,7 +81,7 @@ class OperatorSession {
     const { clock, token } = this.#options;
     const bearer = await token();
     if (this.#stop.signal.aborted) return;
-    const request = httpRequest({
+    const request = http.request({
       host: this.#endpoint.address,
       port: this.#endpoint.port,
       path: paths.session,

@@ -1,7 +1,7 @@
-import { Agent, type ClientRequest, type IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { type Clock, type ElastiError, errorText } from "@elasti/core";
+import { type Clock, type ElastiError, errorText, http } from "@elasti/core";
 import { createProxyServer, type ProxyServer } from "http-proxy-3";
 import { answerSocket } from "../answers.ts";
 import type { ForwardOptions, ForwardOutcome, PodTarget } from "../contracts.ts";
@@ -11,7 +11,7 @@ import { dial } from "./dial.ts";
 import { extraHeaders, forwardedFields } from "./headers.ts";
 
 /** Gives out one connection that is already open. */
-class OpenConnection extends Agent {
+class OpenConnection extends http.Agent {
   readonly #socket: Socket;
 
   constructor(socket: Socket) {

@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import { http } from "@elasti/core";
 import { errors } from "../errors.ts";
 import { MAX_HEAD_BYTES } from "./head-scan.ts";
 
@@ -25,7 +26,7 @@ export class HttpDoor {
   readonly #server: Server;
 
   constructor(options: HttpDoorOptions) {
-    this.#server = createServer({
+    this.#server = http.createServer({
       keepAliveTimeout: options.keepAliveTimeoutMs,
       headersTimeout: options.headTimeoutMs,
       requestTimeout: 0,

@@ -1,5 +1,4 @@
-import { validateHeaderName, validateHeaderValue } from "node:http";
-import { type ConfigOf, setting } from "@elasti/core";
+import { type ConfigOf, http, setting } from "@elasti/core";
 
 /** Settings of the operator that concern Prometheus triggers. */
 export const prometheusSettings = {
@@ -165,7 +164,7 @@ function readHeaders(
     const lower = name.toLowerCase();
     // values may be secrets: no message shows them
     try {
-      validateHeaderName(name);
+      http.validateHeaderName(name);
       if (reservedHeaders.has(lower)) throw new Error("reserved");
     } catch {
       wrong(`headers[${bounded(name)}]`, "the name of a header that a client may set");
@@ -173,7 +172,7 @@ function readHeaders(
     }
     try {
       if (typeof value !== "string") throw new Error("no text");
-      validateHeaderValue(name, value);
+      http.validateHeaderValue(name, value);
       headers[lower] = value;
     } catch {
       wrong(`headers.${name}`, "a text without control characters");
