@@ -129,6 +129,18 @@ export const SessionDownSchema = Type.Union([
 ]);
 export type SessionDown = Static<typeof SessionDownSchema>;
 
+/** The types of lines that are known in each direction. */
+export const sessionUpTypes: ReadonlySet<string> = new Set<SessionUp["type"]>([
+  "hello",
+  "ports",
+  "traffic",
+  "sealed",
+  "dialled",
+  "silent",
+  "ping",
+]);
+export const sessionDownTypes: ReadonlySet<string> = new Set<SessionDown["type"]>(["welcome", "prove", "seal", "ping"]);
+
 /** Longest line of a session, in bytes. */
 export const SESSION_LINE_BYTES = 256 * 1024;
 /** Each side sends a ping after this long without a line, and gives the session up after three times as long without one. */

@@ -1,11 +1,19 @@
 import type { ClientRequest } from "node:http";
 import type { Duplex } from "node:stream";
-import { paths, SESSION_PROTOCOL, type SessionDown, type SessionUp } from "@elasti/api";
-import { Backoff, type Clock, errorText, http, type Logger, type Timer } from "@elasti/core";
+import {
+  parseSessionDown,
+  paths,
+  SESSION_LINE_BYTES,
+  SESSION_PING_MS,
+  SESSION_PROTOCOL,
+  type SessionDown,
+  type SessionUp,
+  sessionDownTypes,
+} from "@elasti/api";
+import { Backoff, type Clock, errorText, http, JsonLines, type Logger, type Timer } from "@elasti/core";
 import type { ResolverView, TrafficReport } from "./contracts.ts";
 import { dialProof } from "./dial-proof.ts";
 import type { OperatorDirectory, OperatorEndpoint } from "./operator-endpoints.ts";
-import { SessionStream } from "./session-stream.ts";
 
 /** Who this resolver is. */
 export interface ResolverIdentity {
@@ -45,7 +53,7 @@ class OperatorSession {
   readonly #logger: Logger;
   readonly #backoff: Backoff;
   readonly #stop = new AbortController();
-  #stream: SessionStream | undefined;
+  #stream: JsonLines<SessionDown, SessionUp> | undefined;
   #request: ClientRequest | undefined;
   #timer: Timer | undefined;
   /** Proofs under way. */
@@ -122,9 +130,14 @@ class OperatorSession {
     this.#request = undefined;
     this.#session = new AbortController();
     let ended = false;
-    const stream = new SessionStream(socket, head, clock, {
-      line: (line) => queueMicrotask(() => this.#take(line)),
-      end: (reason) => {
+    const stream = new JsonLines<SessionDown, SessionUp>(socket, head, {
+      clock,
+      maxLineBytes: SESSION_LINE_BYTES,
+      pingMs: SESSION_PING_MS,
+      check: (line): line is SessionDown => parseSessionDown.Check(line),
+      types: sessionDownTypes,
+      onLine: (line) => queueMicrotask(() => this.#take(line)),
+      onEnd: (reason) => {
         ended = true;
         this.#stream = undefined;
         this.#session.abort(new Error("the session has ended"));

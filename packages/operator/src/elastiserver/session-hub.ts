@@ -1,9 +1,17 @@
 import type { Duplex } from "node:stream";
-import { keyOf, SESSION_PING_MS, type SessionUp, type TrafficReport } from "@elasti/api";
-import type { Clock, Logger, Metrics, Timer } from "@elasti/core";
+import {
+  keyOf,
+  parseSessionUp,
+  SESSION_LINE_BYTES,
+  SESSION_PING_MS,
+  type SessionDown,
+  type SessionUp,
+  sessionUpTypes,
+  type TrafficReport,
+} from "@elasti/api";
+import { type Clock, JsonLines, type Logger, type Metrics, type Timer } from "@elasti/core";
 import { type ProveOutcome, type ProveRequest, Prover } from "./prover.ts";
 import { Sealer, type SealOutcome, type SealRequest } from "./sealer.ts";
-import { SessionConnection, type SessionEnd } from "./session-connection.ts";
 import { sessionMetrics } from "./session-metrics.ts";
 import { TrafficLedger } from "./traffic-ledger.ts";
 
@@ -41,7 +49,7 @@ export interface TrafficMark {
 
 interface Session {
   readonly serial: number;
-  readonly connection: SessionConnection;
+  readonly connection: JsonLines<SessionUp, SessionDown>;
   readonly helloTimer: Timer;
   view: ResolverView | undefined;
   /** Clock.monotonic() of its hello. */
@@ -109,14 +117,17 @@ export class SessionHub {
     }
     this.#serial += 1;
     const serial = this.#serial;
-    const connection: SessionConnection = new SessionConnection(socket, Buffer.alloc(0), {
+    const pingMs = this.#options.pingMs ?? SESSION_PING_MS;
+    const connection: JsonLines<SessionUp, SessionDown> = new JsonLines(socket, Buffer.alloc(0), {
       clock: this.#clock,
-      pingMs: this.#options.pingMs,
-      handlers: { line: (line) => this.#line(session, line), end: (reason) => this.#end(session, reason) },
+      maxLineBytes: SESSION_LINE_BYTES,
+      pingMs,
+      check: (line): line is SessionUp => parseSessionUp.Check(line),
+      types: sessionUpTypes,
+      onLine: (line) => this.#line(session, line),
+      onEnd: (reason) => this.#end(session, reason),
     });
-    const helloTimer = this.#clock.after(3 * (this.#options.pingMs ?? SESSION_PING_MS), () =>
-      connection.end("no-hello"),
-    );
+    const helloTimer = this.#clock.after(3 * pingMs, () => connection.end("no-hello"));
     const session: Session = { serial, connection, helloTimer, view: undefined, helloAt: 0 };
     this.#sessions.add(session);
     if (head.length > 0) socket.unshift(head);
@@ -263,7 +274,7 @@ export class SessionHub {
     this.#notify();
   }
 
-  #end(session: Session, reason: SessionEnd): void {
+  #end(session: Session, reason: string): void {
     this.#sessions.delete(session);
     session.helloTimer.cancel();
     this.#metrics.ends.inc({ reason });
