@@ -58,6 +58,6 @@ stream.compose(spec()).pipe(process.stdout);
 await new Promise((resolve) => stream.on("end", resolve));
 
 for (const [program, tests] of missing) console.log(`not run for want of ${program}: ${tests.length} tests`);
-if (missing.size > 0 && process.env["CI"] === "true") failed += missing.size;
+if (missing.size > 0 && process.env.CI === "true") failed += missing.size;
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;

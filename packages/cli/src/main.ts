@@ -6,7 +6,10 @@ type Command = { readonly summary: string; readonly run: (args: readonly string[
 
 const commands: Readonly<Record<string, Command>> = {
   demo: { summary: "runs Elasti and a sample app on an embedded Kubernetes on this machine", run: demo },
-  generate: { summary: "writes the CRD and the reference pages from the schemas; --check only compares", run: generate },
+  generate: {
+    summary: "writes the CRD and the reference pages from the schemas; --check only compares",
+    run: generate,
+  },
 };
 
 /** Runs the command line. @returns the exit code */

@@ -1,4 +1,3 @@
-
 /** The head of an answer, as far as the demo reads it. */
 export interface AnswerHead {
   readonly status: number;
