@@ -40,7 +40,7 @@ export class Clients {
   readonly #host: string;
   readonly #port: number;
   readonly #localAddress: () => { address: string; node: number };
-  readonly #isResolver: (address: string) => boolean;
+  readonly #isNode: (address: string) => boolean;
   readonly #counts: Counts;
   readonly #onFailure: (failure: Failure) => void;
   #kept: Kept[] = [];
@@ -51,7 +51,8 @@ export class Clients {
     port: number;
     /** Another client's address. */
     localAddress: () => { address: string; node: number };
-    isResolver: (address: string) => boolean;
+    /** Whether this is a node's own address, from which connections come whose sender a Service hides. */
+    isNode: (address: string) => boolean;
     counts: Counts;
     onFailure: (failure: Failure) => void;
   }) {
@@ -59,7 +60,7 @@ export class Clients {
     this.#host = options.host;
     this.#port = options.port;
     this.#localAddress = options.localAddress;
-    this.#isResolver = options.isResolver;
+    this.#isNode = options.isNode;
     this.#counts = options.counts;
     this.#onFailure = options.onFailure;
   }
@@ -144,7 +145,9 @@ export class Clients {
   }
 
   #keep(connection: Connection, { headers, last }: Reply): void {
-    const end = this.#isResolver((headers.get("x-peer") ?? "").split(":")[0] ?? "") ? "resolver" : "pod";
+    // a pod that sees the client itself, or the node in its place, has no resolver before it
+    const [peer = ""] = (headers.get("x-peer") ?? "").split(":");
+    const end = peer === connection.localAddress || this.#isNode(peer) ? "pod" : "resolver";
     const { phase } = this.#stage;
     const podMayGo = phase === "Draining" || phase === "Sealed" || phase === "Asleep";
     if (last || !connection.idle || (end === "pod" && podMayGo) || this.#kept.length >= KEPT_PER_SERVICE) {

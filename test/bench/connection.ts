@@ -58,6 +58,10 @@ export class Connection {
     return this.#failure === undefined && this.#waiting === undefined && !this.#socket.destroyed;
   }
 
+  get localAddress(): string | undefined {
+    return this.#socket.localAddress;
+  }
+
   get localPort(): number | undefined {
     return this.#socket.localPort;
   }

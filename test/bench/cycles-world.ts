@@ -1,6 +1,6 @@
 import type { ElastiService } from "@elasti/api";
 import { SERVICE_LABEL, SERVICE_NAME_LABEL } from "@elasti/api";
-import { type Deployment, type EndpointSlice, resources, type Service } from "@elasti/kube";
+import { type Deployment, type EndpointSlice, type KubeObject, resources, type Service } from "@elasti/kube";
 import {
   elastiAccounts,
   type Installation,
@@ -29,7 +29,7 @@ export interface World {
   readonly stages: ReadonlyMap<string, Stage>;
   readonly apps: ReadonlyMap<string, { address: string; port: number }>;
   readonly replicas: readonly Replica[];
-  readonly resolverAddresses: ReadonlySet<string>;
+  readonly nodeAddresses: ReadonlySet<string>;
   close(): Promise<void>;
 }
 
@@ -78,7 +78,6 @@ async function build(services: number, closers: (() => Promise<void>)[], close: 
 
   const elasti = await installElasti({ cluster, operators: 0 });
   closers.push(() => elasti.close());
-  const processes = await elasti.processes();
   const operators = await startOperators({
     cluster,
     client: elasti.client,
@@ -110,8 +109,13 @@ async function build(services: number, closers: (() => Promise<void>)[], close: 
     for (const name of names) await cluster.waitForBackends(node, `default/${name}`, (backends) => backends.length > 0);
     cluster.setServiceDelay(node, () => from + Math.random() * (to - from));
   }
-  const resolverAddresses = new Set(processes.map(({ address }) => address));
-  return { cluster, elasti, stages, apps, replicas: operators.replicas, resolverAddresses, close };
+  const nodes = await elasti.client.list<KubeObject & { status?: { addresses?: { type: string; address: string }[] } }>(
+    resources.nodes,
+  );
+  const nodeAddresses = new Set(
+    nodes.items.flatMap(({ status }) => (status?.addresses ?? []).map((one) => one.address)),
+  );
+  return { cluster, elasti, stages, apps, replicas: operators.replicas, nodeAddresses, close };
 }
 
 const specOf = (name: string): ElastiService["spec"] => ({

@@ -69,7 +69,7 @@ for (const stage of stages) {
       const node = 1 + (clientIndex % world.cluster.nodeNames.length);
       return { node, address: world.cluster.clientAddress(node, 1 + (clientIndex % 60_000)) };
     },
-    isResolver: (peer) => world.resolverAddresses.has(peer),
+    isNode: (peer) => world.nodeAddresses.has(peer),
     counts,
     onFailure: ({ text }) => {
       failed += 1;
