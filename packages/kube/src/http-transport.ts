@@ -1,5 +1,6 @@
 import { errorCode, errorText } from "@elasti/core";
-import { type Dispatcher, Pool } from "undici";
+import type { Dispatcher } from "undici";
+import Pool from "undici/lib/dispatcher/pool.js";
 import type { Cluster } from "./cluster.ts";
 import { describeRequest, kubeErrors } from "./errors.ts";
 import type { KubeRequest, KubeResponse } from "./transport.ts";

@@ -1,6 +1,7 @@
 import { type Notification, type NotificationReply, parseNotificationReply, paths } from "@elasti/api";
 import { type Clock, errorText } from "@elasti/core";
-import { Pool } from "undici";
+import request from "undici/lib/api/api-request.js";
+import Pool from "undici/lib/dispatcher/pool.js";
 import type { OperatorDirectory, OperatorEndpoint } from "./operator-endpoints.ts";
 
 /** What became of a notification. `reason` is the code of the operator's problem document, or one of ours. */
@@ -91,7 +92,7 @@ export class OperatorClient implements Notifier {
     const late = new AbortController();
     const timer = clock.after(timeoutMs, () => late.abort(new Error(`no answer within ${timeoutMs} ms`)));
     try {
-      const response = await this.#pool(endpoint).request({
+      const response = await request.call(this.#pool(endpoint), {
         path: paths.notify,
         method: "POST",
         headers: {

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { Clock } from "@elasti/core";
-import { Client } from "undici";
+import Client from "undici/lib/dispatcher/client.js";
 import type { PodTarget } from "../contracts.ts";
 import { ContinueFilter } from "./continue-filter.ts";
 import { dial } from "./dial.ts";

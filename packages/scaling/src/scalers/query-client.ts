@@ -11,7 +11,8 @@ import {
   systemClock,
 } from "@elasti/core";
 import PQueue from "p-queue";
-import { Agent } from "undici";
+import request from "undici/lib/api/api-request.js";
+import Agent from "undici/lib/dispatcher/agent.js";
 import { scalingErrors } from "../errors.ts";
 import { failure, parseAnswer, type QueryAnswer } from "./prometheus-answer.ts";
 import type { SampleOptions } from "./scaler.ts";
@@ -183,7 +184,7 @@ export class QueryClient {
     const timer = this.#clock.after(query.timeoutMs, () => deadline.abort());
     const signal = AbortSignal.any([deadline.signal, this.#closed.signal]);
     try {
-      const { statusCode, headers, body } = await this.#agents[judgement].request({
+      const { statusCode, headers, body } = await request.call(this.#agents[judgement], {
         origin: url.origin,
         path: `${url.pathname.replace(/\/+$/, "")}/api/v1/query`,
         method: "POST",
