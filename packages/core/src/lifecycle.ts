@@ -80,7 +80,8 @@ export async function runUntilSignal(lifecycle: Lifecycle, logger: Logger): Prom
   process.once("SIGTERM", onSignal);
   process.once("SIGINT", onSignal);
   try {
-    await lifecycle.start();
+    // a start may wait for ever, for an API server that is not there
+    await Promise.race([lifecycle.start(), stop.promise]);
   } catch (error) {
     logger.fatal({ error: errorText(error) }, "start failed");
     return 1;
