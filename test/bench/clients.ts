@@ -11,12 +11,15 @@ export interface Failure {
 export interface Counts {
   requests: number;
   insideTransition: number;
+  /** Inside a transition, on a connection that had carried a request before. */
+  onKept: number;
   readonly perStep: Record<Step, number>;
 }
 
 export const noCounts = (): Counts => ({
   requests: 0,
   insideTransition: 0,
+  onKept: 0,
   perStep: Object.fromEntries(steps.map((step) => [step, 0])) as Record<Step, number>,
 });
 
@@ -27,7 +30,7 @@ interface Kept {
 }
 
 /** Before the app (60 s) or the resolver (75 s) would close them for being idle. */
-const IDLE_LIMIT_MS = 40_000;
+const IDLE_LIMIT_MS = { pod: 45_000, resolver: 60_000 } as const;
 const KEPT_PER_SERVICE = 24;
 let serial = 0;
 
@@ -89,10 +92,10 @@ export class Clients {
       } else {
         const { address, node } = this.#localAddress();
         how = `new connection from node ${node} (${address})`;
-        this.#count();
+        this.#count(false);
         connection = await Connection.open({ host: this.#host, port: this.#port, localAddress: address });
       }
-      if (taken !== undefined) this.#count();
+      if (taken !== undefined) this.#count(true);
       sentIn = standing();
       how += `, local port ${connection.localPort}`;
       const body = `request ${id}`;
@@ -127,19 +130,20 @@ export class Clients {
     this.#drop(() => true);
   }
 
-  #count(): void {
+  #count(kept: boolean): void {
     const { step } = this.#stage;
     this.#counts.requests += 1;
     if (step === undefined) return;
     this.#counts.insideTransition += 1;
+    if (kept) this.#counts.onKept += 1;
     if (step !== "undo") this.#counts.perStep[step] += 1;
   }
 
   #take(): Kept | undefined {
     const now = wallMs();
-    this.#drop(({ connection, since }) => !connection.idle || now - since > IDLE_LIMIT_MS);
+    this.#drop(({ connection, end, since }) => !connection.idle || now - since > IDLE_LIMIT_MS[end]);
     // while it serves, resolvers tell their clients to go: those connections are kept for what comes after
-    const end = this.#stage.phase === "Serving" && Math.random() < 0.8 ? "pod" : undefined;
+    const end = this.#stage.phase === "Serving" && Math.random() < 0.9 ? "pod" : undefined;
     const at = this.#kept.findIndex((kept) => end === undefined || kept.end === end);
     return at < 0 ? undefined : this.#kept.splice(at, 1)[0];
   }

@@ -130,6 +130,7 @@ await Promise.race([everyone, new Promise((resolve) => setTimeout(resolve, 70_00
 await Promise.all(told);
 const final = figures();
 const reasons = Map.groupBy(undone(), (reason) => reason);
+tell(`on connections kept from before: ${counts.onKept} of those inside a transition`);
 tell(`sleeps undone: ${[...reasons].map(([reason, all]) => `${reason} (${all.length})`).join(", ") || "none"}`);
 tell(`${outcome} after ${Math.round((performance.now() - startedAt) / 1_000)} s`);
 await world.close();
