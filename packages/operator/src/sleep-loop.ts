@@ -50,7 +50,7 @@ export class SleepLoop implements Verdicts {
   watch(key: string): void {
     const es = this.#options.elastiService(key);
     if (this.#stopped.signal.aborted || es === undefined) return;
-    const madeFrom = JSON.stringify([es.spec.triggers, es.spec.cooldownPeriod, es.spec.service]);
+    const madeFrom = JSON.stringify([es.spec.triggers, es.spec.cooldownPeriod, es.spec.service, es.spec.routing?.mode]);
     const known = this.#watched.get(key);
     if (known?.madeFrom === madeFrom) return;
     if (known !== undefined) this.forget(key);

@@ -98,6 +98,7 @@ export class Waker {
               : {}),
           });
           const { phase, epoch } = es.status ?? {};
+          this.#options.events.record(es, "Normal", step.phase === "Waking" ? "Woken" : "SleepUndone", step.why);
           this.#options.logger.info({ namespace, service, phase, epoch, reason: step.why }, "phase");
         }
       } catch (error) {

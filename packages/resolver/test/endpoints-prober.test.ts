@@ -272,6 +272,25 @@ describe("prober", () => {
     assert.deepEqual(paths, ["/startup", "/startup", "/ready"]);
   });
 
+  it("wants the startup check alone where there is no readiness probe", async (t) => {
+    const paths: string[] = [];
+    const server = await web(t, (request, response) => {
+      paths.push(request.url ?? "");
+      response.writeHead(paths.length < 3 ? 500 : 200).end();
+    });
+    const passed = Promise.withResolvers<void>();
+    const budget = new ProbeBudget(systemClock);
+    const prober = new Prober({ service: "a", clock: systemClock, budget, onPass: () => passed.resolve() });
+    t.after(() => prober.close());
+    const port = portOf(server);
+    prober.probe([{ uid: "a", address: "127.0.0.1", port, connectOnly: false }], {
+      wait: "Connect",
+      startup: { type: "http", port, path: "/startup", timeoutSeconds: 1 },
+    });
+    await passed.promise;
+    assert.deepEqual(paths, ["/startup", "/startup", "/startup"]);
+  });
+
   it("has one attempt outstanding per pod, and leaves no timer and no socket", async (t) => {
     let open = 0;
     let most = 0;

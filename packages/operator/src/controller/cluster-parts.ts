@@ -1,4 +1,5 @@
 import { FIELD_MANAGER, FINALIZER, keyOf, type ProbeStatus, type Route } from "@elasti/api";
+import { ElastiError, errorText } from "@elasti/core";
 import {
   type EndpointSlice,
   isNotFound,
@@ -6,6 +7,7 @@ import {
   type PodTemplate,
   resources,
   type Service,
+  type ServicePort,
 } from "@elasti/kube";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
@@ -32,6 +34,12 @@ export interface ClusterPartsOptions {
   namespaceGoing: (namespace: string) => boolean;
 }
 
+/** Failures that only the user can mend, by the reason that the condition shows. */
+const refusals: Readonly<Record<string, string>> = {
+  ELASTI_PORTS_EXHAUSTED: "PortsExhausted",
+  ELASTI_PRIVATE_SERVICE_TAKEN: "PrivateServiceTaken",
+};
+
 /** The pieces around the lifecycle, put together over the cluster. */
 export class ClusterParts implements Parts {
   readonly #options: ClusterPartsOptions;
@@ -45,7 +53,7 @@ export class ClusterParts implements Parts {
   }
 
   async prepare(es: StoredElastiService, service: Service | undefined): Promise<Prepared> {
-    const { client, view, ports, resolverSet } = this.#options;
+    const { resolverSet } = this.#options;
     if (es.metadata.deletionTimestamp !== undefined)
       return { refused: undefined, routes: es.status?.routes ?? [], notes: [] };
     const ready = resolverSet.endpoints().filter((resolver) => resolver.ready && !resolver.terminating);
@@ -59,21 +67,33 @@ export class ClusterParts implements Parts {
       const { reason, message } = checked;
       return { refused: { reason, message }, routes: es.status?.routes ?? [], notes: [] };
     }
+    try {
+      return { refused: undefined, routes: await this.#provide(es, service!, checked.ports), notes: checked.notes };
+    } catch (error) {
+      const reason = error instanceof ElastiError ? refusals[error.code] : undefined;
+      if (reason === undefined) throw error;
+      return { refused: { reason, message: errorText(error) }, routes: es.status?.routes ?? [], notes: [] };
+    }
+  }
+
+  /** Resolver ports of a Service, and its private Service. */
+  async #provide(es: StoredElastiService, service: Service, servicePorts: readonly ServicePort[]): Promise<Route[]> {
+    const { client, view, ports } = this.#options;
+    const namespace = es.metadata.namespace ?? "";
     const allocated = await ports.allocate(
-      keyOf(es.metadata.namespace ?? "", es.spec.service),
-      checked.ports.map(({ name = "", port }) => ({ name, port })),
+      keyOf(namespace, es.spec.service),
+      servicePorts.map(({ name = "", port }) => ({ name, port })),
     );
-    const routes: Route[] = checked.ports.map(({ name, port, appProtocol }, index) => ({
+    const existing = view.services.get(namespace, privateNameOf(es));
+    const written = await ensurePrivateService(client, existing, desiredPrivateService(es, service, servicePorts));
+    if (written !== existing) view.services.wrote(written);
+    return servicePorts.map(({ name, port, appProtocol }, index) => ({
       ...(name === undefined || name === "" ? {} : { name }),
       port,
       resolverPort: allocated[index]!,
       protocol: "TCP",
       ...(appProtocol === undefined ? {} : { appProtocol }),
     }));
-    const existing = view.services.get(es.metadata.namespace ?? "", privateNameOf(es));
-    const written = await ensurePrivateService(client, existing, desiredPrivateService(es, service!, checked.ports));
-    if (written !== existing) view.services.wrote(written);
-    return { refused: undefined, routes, notes: checked.notes };
   }
 
   listed(es: StoredElastiService, service: Service | undefined, routes: readonly Route[]): Listed {

@@ -70,8 +70,7 @@ function target({ target: state }: Description): ConditionUpdate {
 function idle({ observation, answer }: Description): ConditionUpdate {
   const type = "Idle";
   if (observation.phase === "Asleep") return { type, status: "True", reason: "Asleep", message: "at zero replicas" };
-  if (answer.may)
-    return { type, status: "True", reason: "Idle", message: "every trigger is idle and the cooldown is over" };
+  if (answer.may) return { type, status: "True", reason: "Idle", message: answer.message };
   return {
     type,
     status: answer.unknown === true ? "Unknown" : "False",

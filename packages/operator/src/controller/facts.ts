@@ -1,5 +1,5 @@
 import { keyOf, specDefaults } from "@elasti/api";
-import type { Clock } from "@elasti/core";
+import { type Clock, errorText } from "@elasti/core";
 import type { EndpointSlice, Service } from "@elasti/kube";
 import { cooldownOf, enabledPeriodAt, type WakeReason } from "@elasti/scaling";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
@@ -9,6 +9,7 @@ import { maySleep, type SleepAnswer } from "../lifecycle/may-sleep.ts";
 import type { Memories } from "../lifecycle/memory.ts";
 import { type Facts, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
 import { cooldownMsOf } from "../sleep-loop.ts";
+import { ownerAmong } from "./service-check.ts";
 
 export interface FactsOptions {
   view: ClusterView;
@@ -42,6 +43,7 @@ export class FactsGatherer {
     const traffic = hub.traffic(namespace, es.spec.service);
     const memory = memories.of(key);
     const { autoscaler } = es.spec;
+    const period = enabledPeriodAt(es.spec.enabledPeriod, now);
     return maySleep({
       nowMs: now,
       cooldown: cooldownOf({
@@ -51,7 +53,10 @@ export class FactsGatherer {
       }),
       verdict: verdicts.latest(key),
       verdictMaxAgeMs,
-      insidePeriod: enabledPeriodAt(es.spec.enabledPeriod, now).inside,
+      period: {
+        inside: period.inside,
+        ...(period.problem === undefined ? {} : { problem: errorText(period.problem) }),
+      },
       inFlight: traffic.inFlight,
       held: traffic.held,
       silentResolvers: requiredResolvers().filter((id) => !traffic.reporters.includes(id)),
@@ -65,12 +70,19 @@ export class FactsGatherer {
     return Math.max(this.#options.minGraceMs, (es.spec.routing?.graceSeconds ?? specDefaults.graceSeconds) * 1_000);
   }
 
-  /** The other live ElastiServices with the same target. */
+  /** The other ElastiServices with the same target, as far as they are acted on: one that is refused stops nobody. */
   peersOf(es: StoredElastiService): StoredElastiService[] {
     const { name, kind } = es.spec.scaleTargetRef;
-    return this.#options.view
-      .elastiServicesOfTarget(es.metadata.namespace ?? "", name)
-      .filter((other) => other.metadata.name !== es.metadata.name && sameKind(other.spec.scaleTargetRef.kind, kind));
+    const { view } = this.#options;
+    const namespace = es.metadata.namespace ?? "";
+    return view
+      .elastiServicesOfTarget(namespace, name)
+      .filter((other) => other.metadata.name !== es.metadata.name && sameKind(other.spec.scaleTargetRef.kind, kind))
+      .filter(
+        ({ metadata, spec, status }) =>
+          status?.phase !== "Degraded" &&
+          ownerAmong(view.elastiServicesOf(namespace, spec.service))?.metadata.uid === metadata.uid,
+      );
   }
 
   gather(
@@ -91,9 +103,8 @@ export class FactsGatherer {
     const target = targets.of(es);
     const { held } = hub.traffic(namespace, es.spec.service);
     const peers = this.peersOf(es);
-    const answer = [es, ...peers].map((one) => this.maySleepAlone(one)).find((one) => !one.may) ?? {
-      may: true as const,
-    };
+    const own = this.maySleepAlone(es);
+    const answer = own.may ? (peers.map((peer) => this.maySleepAlone(peer)).find(({ may }) => !may) ?? own) : own;
     const triggered = es.status?.phase === "Asleep" && verdicts.latest(key)?.kind === "Active";
     const period = enabledPeriodAt(es.spec.enabledPeriod, clock.now());
     const scheduled = !period.inside && period.problem === undefined;

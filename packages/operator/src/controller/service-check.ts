@@ -68,10 +68,13 @@ export function checkService({ name, service, resolverNodes, nodes }: ServiceQue
   if (local !== undefined) {
     const missing = nodes === undefined ? undefined : [...nodes].filter((node) => !resolverNodes.has(node));
     if (missing === undefined || missing.length > 0) {
-      const where = missing === undefined ? "the nodes are not known here" : `there is none on ${listOf(missing)}`;
+      const mend =
+        missing === undefined
+          ? "where they all run is not known here: set it to Cluster"
+          : `there is none on ${listOf(missing)}: set it to Cluster, or run the resolvers as a DaemonSet`;
       return refuse(
         "LocalTrafficPolicy",
-        `Service ${name} has ${local}: Local, which needs a resolver on every node, and ${where}: set it to Cluster, or run the resolvers as a DaemonSet`,
+        `Service ${name} has ${local}: Local, which needs a resolver on every node, and ${mend}`,
       );
     }
   }
@@ -96,11 +99,13 @@ export function liveSelector({ spec }: Service): Record<string, string> {
   return selector;
 }
 
-/** The ElastiService that has a Service, of several that name it: the oldest, then the first by name. */
+/** The ElastiService that has a Service, of several that name it: the oldest, then the one at work, then the first by name. */
 export function ownerAmong<T extends ElastiService>(candidates: readonly T[]): T | undefined {
   return candidates.toSorted(
     (a, b) =>
       compare(a.metadata.creationTimestamp ?? "", b.metadata.creationTimestamp ?? "") ||
+      // of two of one second the one that is at work already keeps the Service
+      Number(a.status?.phase === undefined) - Number(b.status?.phase === undefined) ||
       compare(a.metadata.name, b.metadata.name),
   )[0];
 }

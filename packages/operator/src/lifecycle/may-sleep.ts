@@ -7,8 +7,8 @@ export interface SleepQuestion {
   readonly verdict: Verdict | undefined;
   /** A verdict older than this says nothing about now. */
   readonly verdictMaxAgeMs: number;
-  /** Sleeping is allowed at this hour. */
-  readonly insidePeriod: boolean;
+  /** Whether sleeping is allowed at this hour, or why that cannot be said. */
+  readonly period: { readonly inside: boolean; readonly problem?: string };
   readonly inFlight: number;
   readonly held: number;
   /** Resolvers that may carry requests and do not report. */
@@ -20,7 +20,7 @@ export interface SleepQuestion {
 }
 
 export type SleepAnswer =
-  | { readonly may: true }
+  | { readonly may: true; readonly message: string }
   /** `inMs`: when time alone may change the answer. `unknown`: because something is not known. */
   | {
       readonly may: false;
@@ -30,7 +30,7 @@ export type SleepAnswer =
       readonly unknown?: boolean;
     };
 
-const no = (reason: string, message: string, inMs?: number): Exclude<SleepAnswer, { may: true }> =>
+const no = (reason: string, message: string, inMs?: number): Extract<SleepAnswer, { may: false }> =>
   inMs === undefined ? { may: false, reason, message } : { may: false, reason, message, inMs };
 
 /** Whether one ElastiService alone would let its target sleep. Anything not known for certain is a no. */
@@ -47,12 +47,13 @@ export function maySleep(q: SleepQuestion): SleepAnswer {
   }
   if (q.nowMs - q.verdict.sampledAtMs > q.verdictMaxAgeMs)
     return no("VerdictTooOld", "the last answer of the triggers is too old");
-  if (!q.insidePeriod) return no("OutsideEnabledPeriod", "outside enabledPeriod the target stays up");
+  if (q.period.problem !== undefined) return no("EnabledPeriodInvalid", q.period.problem);
+  if (!q.period.inside) return no("OutsideEnabledPeriod", "outside enabledPeriod the target stays up");
   if (q.inFlight > 0) return no("InFlight", `${q.inFlight} requests are in flight`);
   if (q.held > 0) return no("Held", `${q.held} requests are held`);
   if (q.silentResolvers.length > 0) return no("ResolverSilent", `no report from ${q.silentResolvers.join(", ")}`);
   if (!q.cooldown.over) return no("Cooldown", "within cooldownPeriod of the last activity", q.cooldown.remainingMs);
   if (q.nowMs < q.notBeforeMs)
     return no("SleepFailed", "the last attempt to sleep did not succeed", q.notBeforeMs - q.nowMs);
-  return { may: true };
+  return { may: true, message: q.verdict.message };
 }

@@ -31,7 +31,7 @@ export interface Subject {
 export interface Memory {
   run: Run | undefined;
   /** What the fence of phase Sealed with `epoch` found. */
-  fence: { epoch: number; outcome: Observation["fence"] } | undefined;
+  fence: { epoch: number; outcome: Observation["fence"]; why: string } | undefined;
   parkReverted: boolean;
 }
 
@@ -110,7 +110,7 @@ export class Performer {
           epoch,
           replicas: wantedReplicas(es),
         });
-        memory.fence = { epoch, outcome: landed ? "landed" : "kept" };
+        memory.fence = { epoch, outcome: landed ? "landed" : "kept", why: step.why };
         return;
       }
       case "scale-up":
@@ -121,6 +121,7 @@ export class Performer {
       case "set-phase":
         return await this.#setPhase(step, subject, memory);
       case "release":
+        if (step.why === "deleted") this.#options.events.record(es, "Normal", "Restored", "everything is put back");
         return await this.#options.release(subject);
     }
   }
@@ -129,8 +130,10 @@ export class Performer {
     const { es, target } = subject;
     const { status, hub, clock, logger, events } = this.#options;
     const namespace = es.metadata.namespace ?? "";
-    const { phase, why } = step;
     const from = es.status?.phase;
+    const { phase } = step;
+    // behind a fence the step knows only that there was one
+    const why = from === "Sealed" ? (memory.fence?.why ?? step.why) : step.why;
     // counted from before the write: a request in between is one since the run began
     const mark = phase === "Draining" ? hub.mark(namespace, es.spec.service) : undefined;
     const now = new Date(clock.now()).toISOString();
@@ -149,6 +152,13 @@ export class Performer {
     const epoch = written.status?.epoch ?? 0;
     logger.info({ namespace, service: es.spec.service, phase, epoch, from, reason: why }, "phase");
     this.#options.onPhase(from, phase);
+    if (phase === "Draining") events.record(es, "Normal", "SleepBegan", why);
+    else if (phase === "Asleep") events.record(es, "Normal", "Asleep", why);
+    else if (phase === "Waking") events.record(es, "Normal", "Woken", why);
+    else if (from === "Draining" && memory.run?.proof === "failed") {
+      events.record(es, "Warning", "RoutingUnsupported", memory.run.proofDetail);
+    } else if (phase === "Serving" && (from === "Draining" || from === "Sealed"))
+      events.record(es, "Normal", "SleepUndone", why);
     if (mark !== undefined) {
       memory.run?.end();
       memory.run = new Run(epoch, () => {
@@ -161,11 +171,6 @@ export class Performer {
       memory.run = undefined;
     }
     memory.fence = undefined;
-    if (phase === "Draining") events.record(es, "Normal", "SleepBegan", why);
-    else if (phase === "Asleep") events.record(es, "Normal", "Asleep", why);
-    else if (phase === "Waking") events.record(es, "Normal", "Woken", why);
-    else if (phase === "Serving" && (from === "Draining" || from === "Sealed"))
-      events.record(es, "Normal", "SleepUndone", why);
   }
 
   #prove(subject: Subject, run: Run): void {

@@ -8,7 +8,7 @@ const idle: SleepQuestion = {
   cooldown: { over: true, remainingMs: 0, sinceMs: now - 900_000 },
   verdict: { kind: "Idle", reason: "BelowThreshold", message: "0 < 1", sampledAtMs: now - 1_000 },
   verdictMaxAgeMs: 90_000,
-  insidePeriod: true,
+  period: { inside: true },
   inFlight: 0,
   held: 0,
   silentResolvers: [],
@@ -17,7 +17,8 @@ const idle: SleepQuestion = {
 };
 
 describe("whether a target may sleep", () => {
-  it("is a yes when everything is known and idle", () => assert.deepEqual(maySleep(idle), { may: true }));
+  it("is a yes when everything is known and idle", () =>
+    assert.deepEqual(maySleep(idle), { may: true, message: "0 < 1" }));
 
   const cases: [string, Partial<SleepQuestion>, string][] = [
     [
@@ -28,7 +29,8 @@ describe("whether a target may sleep", () => {
     ["an unknown verdict", { verdict: { ...idle.verdict!, kind: "Unknown", reason: "EmptyResult" } }, "EmptyResult"],
     ["no verdict yet", { verdict: undefined }, "NotAskedYet"],
     ["an old verdict", { verdict: { ...idle.verdict!, sampledAtMs: now - 90_001 } }, "VerdictTooOld"],
-    ["being outside the period", { insidePeriod: false }, "OutsideEnabledPeriod"],
+    ["being outside the period", { period: { inside: false } }, "OutsideEnabledPeriod"],
+    ["a period that cannot be read", { period: { inside: false, problem: "schedule: x" } }, "EnabledPeriodInvalid"],
     ["a request in flight", { inFlight: 1 }, "InFlight"],
     ["a held request", { held: 1 }, "Held"],
     ["a resolver that does not report", { silentResolvers: ["resolver-1"] }, "ResolverSilent"],

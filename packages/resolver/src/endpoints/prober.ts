@@ -65,11 +65,11 @@ class PodProbe {
     };
     const { startup, readiness } = this.#probe ?? {};
     let result: Attempt;
-    if (this.candidate.connectOnly || readiness === undefined) {
+    if (this.candidate.connectOnly || (readiness === undefined && startup === undefined)) {
       result = await tryConnect(this.candidate.port, options);
     } else {
       result = startup === undefined ? "passed" : await tryCheck(startup, options);
-      if (result === "passed") result = await tryCheck(readiness, options);
+      if (result === "passed" && readiness !== undefined) result = await tryCheck(readiness, options);
     }
     if (signal.aborted) return;
     if (result === "passed") {

@@ -212,7 +212,7 @@ export class ServicePods implements PodSource {
     // a Ready pod that refused a connection comes back when it accepts one, whether somebody waits or not
     if (view.ready && this.#failed.has(uid)) return { uid, address, port, connectOnly: true };
     if (!this.#demand || wait === "Ready") return undefined;
-    return { uid, address, port, connectOnly: wait === "Connect" };
+    return { uid, address, port, connectOnly: wait === "Connect" && this.#probe?.startup === undefined };
   }
 
   #dropTargets(): void {

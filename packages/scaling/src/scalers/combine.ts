@@ -1,4 +1,4 @@
-import type { Health, SampleOptions, Scaler, Verdict } from "./scaler.ts";
+import { DEFAULT_FILTER_UNMATCHED, type Health, type SampleOptions, type Scaler, type Verdict } from "./scaler.ts";
 
 /** A trigger's scaler and its name for messages, e.g. `triggers[0] (prometheus)`. */
 export interface NamedScaler {
@@ -52,7 +52,9 @@ export class CombinedScaler implements Scaler {
     const verdict = await this.#verdict((scaler) => scaler.shouldScaleToZero(signal, options));
     if (verdict.kind !== "Idle") return verdict;
     const { kind, reason, message } = await this.isHealthy(signal, options);
-    return kind === "Healthy" ? verdict : { kind: "Unknown", reason, message, sampledAtMs: verdict.sampledAtMs };
+    if (kind !== "Healthy") return { kind: "Unknown", reason, message, sampledAtMs: verdict.sampledAtMs };
+    // believed only because nothing says otherwise: the user is to know
+    return reason === DEFAULT_FILTER_UNMATCHED ? { ...verdict, message: `${verdict.message}; ${message}` } : verdict;
   }
 
   shouldScaleFromZero(signal: AbortSignal, options: SampleOptions = {}): Promise<Verdict> {

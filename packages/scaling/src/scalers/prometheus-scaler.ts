@@ -1,7 +1,7 @@
 import { scalingErrors } from "../errors.ts";
 import type { PrometheusTrigger } from "./prometheus-metadata.ts";
 import type { Query, QueryClient, Sample } from "./query-client.ts";
-import type { Health, SampleOptions, Scaler, Verdict } from "./scaler.ts";
+import { DEFAULT_FILTER_UNMATCHED, type Health, type SampleOptions, type Scaler, type Verdict } from "./scaler.ts";
 
 const MIN_WINDOW_SECONDS = 15;
 /** Points that a health window is looked at, as long as they are not further apart than MAX_STEP_SECONDS. */
@@ -54,7 +54,7 @@ export class PrometheusScaler implements Scaler {
     if (!uptimeFilterIsDefault) return { kind: "NoSeries", reason: "UptimeFilterMatchesNothing", message };
     return {
       kind: "Healthy",
-      reason: "DefaultUptimeFilterMatchesNothing",
+      reason: DEFAULT_FILTER_UNMATCHED,
       message: `the server answers; ${message}: set uptimeFilter to have gaps in its watching noticed`,
     };
   }

@@ -23,6 +23,9 @@ export interface Health {
   readonly message: string;
 }
 
+/** Reason of a source that is believed although no series says that it has watched: the filter was left out and fits nothing. */
+export const DEFAULT_FILTER_UNMATCHED = "DefaultUptimeFilterMatchesNothing";
+
 export interface SampleOptions {
   /** Wall-clock time in ms: a sample asked for before it does not count. The second look after the grace demands this. */
   readonly notBeforeMs?: number;
