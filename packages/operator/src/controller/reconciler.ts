@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type Condition, type ElastiServiceStatus, FIELD_MANAGER, FINALIZER, keyOf, type Route } from "@elasti/api";
 import type { Clock, Logger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, resources, type Service, type WorkResult } from "@elasti/kube";
@@ -158,7 +159,7 @@ export class ElastiServiceReconciler {
       routingMode: modeInForce(es, memory.parkReverted),
     };
     const before = { routes: es.status?.routes, probe: es.status?.probe, routingMode: es.status?.routingMode };
-    if (JSON.stringify(wanted) === JSON.stringify(before)) return false;
+    if (isDeepStrictEqual(wanted, before)) return false;
     await status.write(es, wanted);
     return true;
   }
@@ -190,8 +191,7 @@ export class ElastiServiceReconciler {
       ],
     });
     const change: { -readonly [K in keyof ElastiServiceStatus]?: ElastiServiceStatus[K] } = {};
-    if (JSON.stringify(conditions) !== JSON.stringify(es.status?.conditions ?? []))
-      change.conditions = conditions as Condition[];
+    if (!isDeepStrictEqual(conditions, es.status?.conditions ?? [])) change.conditions = conditions as Condition[];
     const mode = clientMode(observation);
     if (mode !== es.status?.mode) change.mode = mode;
     if (es.metadata.generation !== undefined && es.metadata.generation !== es.status?.observedGeneration) {
@@ -285,8 +285,7 @@ export class ElastiServiceReconciler {
       reason: "DuplicateService",
       message: `ElastiService ${owner?.metadata.name} already has the Service ${es.spec.service}; one of the two has to go`,
     });
-    if (JSON.stringify(conditions) !== JSON.stringify(es.status?.conditions ?? []))
-      await status.write(es, { conditions });
+    if (!isDeepStrictEqual(conditions, es.status?.conditions ?? [])) await status.write(es, { conditions });
     return {};
   }
 

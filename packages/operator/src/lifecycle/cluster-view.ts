@@ -14,6 +14,12 @@ import { OwnWrites } from "./own-writes.ts";
 
 export type StoredElastiService = ElastiService & KubeObject;
 
+/** The Service that a slice is of, by its label. */
+function serviceKeysOf({ metadata: { namespace, labels } }: EndpointSlice): string[] {
+  const service = labels?.[SERVICE_NAME_LABEL];
+  return service === undefined ? [] : [keyOf(namespace, service)];
+}
+
 export interface ClusterViewOptions {
   client: KubeClient;
   logger: Logger;
@@ -58,8 +64,7 @@ export class ClusterView {
         ...common,
         resource: resources.endpointSlices,
         indexers: {
-          service: ({ metadata: { namespace: own, labels } }) =>
-            labels?.[SERVICE_NAME_LABEL] === undefined ? [] : [keyOf(own, labels[SERVICE_NAME_LABEL])],
+          service: serviceKeysOf,
         },
       }),
     };
@@ -93,9 +98,13 @@ export class ClusterView {
 
   /** The slices of a Service, whoever made them. */
   slicesOf(namespace: string, service: string): EndpointSlice[] {
-    return this.stores.slices
-      .byIndex("service", keyOf(namespace, service))
-      .flatMap((slice) => this.slices.get(namespace, slice.metadata.name) ?? []);
+    const key = keyOf(namespace, service);
+    return [
+      ...this.stores.slices
+        .byIndex("service", key)
+        .flatMap((slice) => this.slices.get(namespace, slice.metadata.name) ?? []),
+      ...this.slices.unseen().filter((slice) => serviceKeysOf(slice).includes(key)),
+    ];
   }
 
   /** Reads all ElastiServices from the API server itself, for who must not decide on a watch that is behind. Retries until it can. */

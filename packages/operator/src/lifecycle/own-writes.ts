@@ -49,6 +49,11 @@ export class OwnWrites<T extends KubeObject> {
     return stored;
   }
 
+  /** What we made and the store does not have yet: its indexes do not know of it. */
+  unseen(): T[] {
+    return [...this.#written].flatMap(([key, object]) => (this.#store.getByKey(key) === undefined ? [object] : []));
+  }
+
   /** Takes note of the answer to a write. */
   wrote(object: T): T {
     const key = objectKey(object);

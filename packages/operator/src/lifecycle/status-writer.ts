@@ -19,6 +19,18 @@ export function phaseChange(status: ElastiServiceStatus | undefined, phase: Phas
   };
 }
 
+type Fields = Readonly<Record<string, unknown>>;
+const isFields = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What a merge patch has to say so that `before` becomes `after`: it would keep the fields of objects that are not named. */
+export function replacing(before: unknown, after: unknown): unknown {
+  if (after === undefined) return null;
+  if (!isFields(before) || !isFields(after)) return after;
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return Object.fromEntries([...keys].map((key) => [key, replacing(before[key], after[key])]));
+}
+
 /** Writes status, each time under the resourceVersion that the change was decided on. */
 export class StatusWriter {
   readonly #client: KubeClient;
@@ -34,8 +46,9 @@ export class StatusWriter {
   /** @throws ELASTI_KUBE_CONFLICT when somebody was faster: observe again */
   async write(es: StoredElastiService, change: StatusChange): Promise<StoredElastiService> {
     const { namespace, name, resourceVersion } = es.metadata;
+    const before: Fields = { ...es.status };
     const status = {
-      ...Object.fromEntries(Object.entries(change).map(([key, value]) => [key, value ?? null])),
+      ...Object.fromEntries(Object.entries(change).map(([key, value]) => [key, replacing(before[key], value)])),
       lastReconciledTime: new Date(this.#clock.now()).toISOString(),
     };
     const written = await this.#client.patch<StoredElastiService>(

@@ -1,0 +1,210 @@
+import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
+import { API_VERSION, type ElastiService, elastiServiceCrd, KIND, type SessionDown } from "@elasti/api";
+import { Metrics, readConfig, silentLogger, systemClock } from "@elasti/core";
+import {
+  createKubeClient,
+  type Deployment,
+  type EndpointSlice,
+  FaultInjector,
+  type KubeClient,
+  type KubeObject,
+  type KubeRequest,
+  type KubeResponse,
+  Reflector,
+  resources,
+  type Service,
+} from "@elasti/kube";
+import { type ApiServer, startApiServer } from "@elasti/local";
+import { operatorSettings } from "../../src/config.ts";
+import { StaticAuthenticator } from "../../src/elastiserver/auth.ts";
+import { createOperator } from "../../src/operator.ts";
+import { dialSession, TestResolver } from "./resolver.ts";
+
+const account = "system:serviceaccount:elasti:elasti-resolver";
+
+/** An ElastiService as the API server has it. */
+export type Es = ElastiService & KubeObject;
+
+/** A whole operator against the embedded API server. There are no controllers: a test plays them. */
+export interface OperatorWorld {
+  readonly api: ApiServer;
+  readonly client: KubeClient;
+  /** Faults on the operator's calls. */
+  readonly faults: FaultInjector;
+  /** Every call of the operator that was not a read, as `patch elastiservices/status web`. */
+  readonly writes: string[];
+  /** A Service and a Deployment of that name. */
+  app(
+    name: string,
+    options?: { replicas?: number; service?: Partial<Service["spec"]>; namespace?: string },
+  ): Promise<void>;
+  elastiService(name: string, spec?: Partial<ElastiService["spec"]>, namespace?: string): Promise<Es>;
+  /** Resolves with the ElastiService as soon as it fits. */
+  until(name: string, fits: (es: Es) => boolean, namespace?: string): Promise<Es>;
+  /** A resolver that is listed by Kubernetes and has a session; it listens on whatever port routes name. */
+  resolver(name?: string): Promise<TestResolver>;
+  close(): Promise<void>;
+}
+
+/** Go writes the keys of what has no type of its own in alphabetical order, and so does the real API server. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, part]) => [key, sorted(part)]),
+  );
+}
+
+const asGo = async (request: KubeRequest, next: (request: KubeRequest) => Promise<KubeResponse>) => {
+  const { events, ...response } = await next(request);
+  if (events === undefined) return { ...response, body: sorted(response.body) };
+  return {
+    ...response,
+    events: (async function* () {
+      for await (const { type, object } of events) yield { type, object: sorted(object) };
+    })(),
+  };
+};
+
+export async function startOperator(env: Record<string, string> = {}): Promise<OperatorWorld> {
+  const api = await startApiServer({ tokens: { secret: "operator" } });
+  const client = createKubeClient({ cluster: { server: api.url, token: async () => "secret" } });
+  await client.create(resources.customResourceDefinitions, elastiServiceCrd() as unknown as KubeObject);
+  await client.create(resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name: "elasti" } });
+  const seen = new Reflector<Es>({
+    client,
+    resource: resources.elastiServices,
+    clock: systemClock,
+    logger: silentLogger,
+  });
+  await seen.start();
+
+  const writes: string[] = [];
+  const faults = new FaultInjector();
+  const operatorClient = createKubeClient({
+    cluster: { server: api.url, token: async () => "secret" },
+    transport: [
+      async (request, next) => {
+        const { method, verb, resource, subresource, name = "" } = request;
+        if (method !== "GET" && resource?.plural !== "leases" && resource?.plural !== "events")
+          writes.push(`${verb} ${resource?.plural}${subresource === undefined ? "" : `/${subresource}`} ${name}`);
+        return await next(request);
+      },
+      faults.transport,
+      asGo,
+    ],
+  });
+  const port = await freePort();
+  const config = readConfig(operatorSettings, {
+    POD_NAME: "operator-0",
+    POD_NAMESPACE: "elasti",
+    ELASTI_BIND_ADDRESS: "127.0.0.1",
+    ELASTI_OPERATOR_PORT: String(port),
+    POLLING_INTERVAL: "200ms",
+    ELASTI_SCRAPE_INTERVAL: "0s",
+    ...env,
+  });
+  const operator = createOperator(config, {
+    client: operatorClient,
+    authenticator: new StaticAuthenticator({ "resolver-token": account }, [account]),
+    clock: systemClock,
+    logger: silentLogger,
+    metrics: new Metrics({ clock: systemClock }),
+  });
+  await operator.start?.();
+  const joined: TestResolver[] = [];
+
+  return {
+    api,
+    client,
+    faults,
+    writes,
+    async app(name, { replicas = 1, service = {}, namespace = "default" } = {}) {
+      const labels = { app: name };
+      await client.create<Deployment>(resources.deployments, {
+        apiVersion: "apps/v1",
+        kind: "Deployment",
+        metadata: { name, namespace },
+        spec: {
+          replicas,
+          selector: { matchLabels: labels },
+          template: { metadata: { labels }, spec: { containers: [{ name, image: name }] } },
+        },
+      });
+      await client.create<Service>(resources.services, {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name, namespace },
+        spec: { selector: labels, ports: [{ port: 80 }], ...service },
+      });
+    },
+    async elastiService(name, spec = {}, namespace = "default") {
+      return await client.create<Es>(resources.elastiServices, {
+        apiVersion: API_VERSION,
+        kind: KIND,
+        metadata: { name, namespace },
+        spec: { service: name, scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name }, ...spec },
+      });
+    },
+    async until(name, fits, namespace = "default") {
+      return await seen.store.until((store) => {
+        const es = store.get(namespace, name);
+        return es !== undefined && fits(es) ? es : undefined;
+      }, AbortSignal.timeout(8_000));
+    },
+    async resolver(name = "resolver-0") {
+      await client.create<EndpointSlice>(resources.endpointSlices, {
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: { name, namespace: "elasti", labels: { "kubernetes.io/service-name": "elasti-resolver" } },
+        addressType: "IPv4",
+        endpoints: [
+          {
+            addresses: ["10.0.0.1"],
+            conditions: { ready: true },
+            targetRef: { kind: "Pod", name, namespace: "elasti" },
+          },
+        ],
+        ports: [{ name: "", port: 8013, protocol: "TCP" }],
+      });
+      const resolver = await dialSession(port, name, "resolver-token");
+      if (!(resolver instanceof TestResolver)) throw new TypeError(resolver.body);
+      joined.push(resolver);
+      await resolver.hello([]);
+      const ports = (): number[] =>
+        seen.store.list().flatMap(({ status }) => (status?.routes ?? []).map(({ resolverPort }) => resolverPort));
+      let said = "";
+      const tell = () => {
+        const now = ports();
+        if (JSON.stringify(now) === said) return;
+        said = JSON.stringify(now);
+        resolver.send({ type: "ports", ports: now });
+      };
+      seen.store.on("change", tell);
+      tell();
+      resolver.onLine = (line: SessionDown) => {
+        if (line.type === "ping") resolver.send({ type: "ping" });
+      };
+      return resolver;
+    },
+    async close() {
+      for (const resolver of joined) await resolver.leave();
+      await operator.close();
+      await operatorClient.close();
+      await seen.close();
+      await client.close();
+      await api.close();
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

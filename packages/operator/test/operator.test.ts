@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Deployment, resources } from "@elasti/kube";
+import { type Es, type OperatorWorld, startOperator } from "./kit/operator.ts";
+
+const rests = ({ status }: Es): boolean => status?.phase === "Serving" && status.conditions !== undefined;
+
+describe("operator", () => {
+  let world: OperatorWorld;
+  beforeEach(async () => {
+    world = await startOperator();
+  });
+  afterEach(async () => {
+    await world.close();
+  });
+
+  /** Writes during three rounds of the triggers: that nothing comes cannot be awaited otherwise. */
+  const writesAtRest = async (): Promise<string[]> => {
+    const before = world.writes.length;
+    await sleep(600);
+    return world.writes.slice(before);
+  };
+  const setProbe = (probe: object) =>
+    world.client.patch<Deployment>(resources.deployments, "default", "web", "merge", {
+      spec: { template: { spec: { containers: [{ name: "web", image: "web", readinessProbe: probe }] } } },
+    });
+
+  it("makes each object once and comes to rest, though the API server sorts the keys of custom resources", async () => {
+    await world.app("web");
+    await world.elastiService("web");
+    await world.resolver();
+    await world.until("web", ({ status }) => status?.conditions?.some(({ reason }) => reason === "Always") === true);
+    assert.deepEqual((await writesAtRest()).slice(1), []);
+    assert.equal(world.writes.filter((write) => write.startsWith("create endpointslices")).length, 1);
+  });
+
+  it("replaces the probe in status as a whole", async () => {
+    await world.app("web");
+    await setProbe({ httpGet: { path: "/ready", port: 8080 } });
+    await world.elastiService("web");
+    await world.until("web", (es) => rests(es) && es.status?.probe?.readiness?.path === "/ready");
+    await setProbe({ exec: { command: ["true"] } });
+    const { status } = await world.until("web", ({ status }) => status?.probe?.wait === "Ready");
+    assert.deepEqual(status?.probe, { wait: "Ready" });
+    assert.deepEqual((await writesAtRest()).slice(1), []);
+  });
+});
