@@ -33,9 +33,18 @@ describe("setConditions", () => {
     assert.ok(!("observedGeneration" in changed!));
   });
 
-  it("does not take over a message that changed alone", () => {
-    const first = setConditions([], [update("Idle", "False", "InFlight", "1 request")], at(0));
+  it("does not take over a message of which only numbers changed", () => {
+    const first = setConditions([], [update("Idle", "False", "InFlight", "1.5 requests")], at(0));
     assert.deepEqual(setConditions(first, [update("Idle", "False", "InFlight", "2 requests")], at(9)), first);
+  });
+
+  it("takes over a message that says something else", () => {
+    const first = setConditions([], [update("Ready", "True", "Asleep", "for the last pods to leave")], at(0));
+    const [ready] = setConditions(first, [update("Ready", "True", "Asleep", "asleep")], at(9));
+    assert.deepEqual([ready?.message, ready?.lastTransitionTime], ["asleep", "1970-01-01T00:00:00.000Z"]);
+    const other = setConditions([], [update("Idle", "False", "Active", "triggers[0]: 1 >= 1")], at(0));
+    const [idle] = setConditions(other, [update("Idle", "False", "Active", "triggers[1]: 3 >= 1")], at(9));
+    assert.equal(idle?.message, "triggers[1]: 3 >= 1");
   });
 
   it("keeps a stable order and drops what is not said any more", () => {

@@ -18,7 +18,7 @@ const rankOf = (type: string): number => (order.includes(type) ? order.indexOf(t
 
 /**
  * The conditions that `updates` say, in a stable order; others go. `lastTransitionTime` moves only when status changes. A
- * message that changed alone is not taken over: numbers in messages would otherwise write status in every round.
+ * message of which only numbers changed is not taken over: it would write status in every round.
  * @param before what status says now
  */
 export function setConditions(
@@ -36,13 +36,18 @@ export function setConditions(
       type,
       status,
       reason,
-      message: sameStatus && old.reason === reason ? old.message : cut(message),
+      message: sameStatus && old.reason === reason && sameWords(old.message, cut(message)) ? old.message : cut(message),
       lastTransitionTime: sameStatus ? old.lastTransitionTime : new Date(nowMs).toISOString(),
       ...(generation === undefined ? {} : { observedGeneration: generation }),
     };
   });
   return conditions.sort((a, b) => rankOf(a.type) - rankOf(b.type) || (a.type < b.type ? -1 : 1));
 }
+
+/** Whether two messages differ in amounts alone. Numbers inside words and brackets are names: `web-2`, `triggers[1]`. */
+const sameWords = (a: string, b: string): boolean => withoutAmounts(a) === withoutAmounts(b);
+
+const withoutAmounts = (message: string): string => message.replaceAll(/(?<![\w[-])\d+(?:\.\d+)?/g, "#");
 
 /** Kubernetes' own rule for reasons: letters, digits, underscores, beginning with a letter. */
 function oneWord(reason: string): string {
