@@ -154,7 +154,7 @@ function onOperatorLog(stages: ReadonlyMap<string, Stage>, replica: string, line
   if (stage === undefined) return;
   const { time: _, ...rest } = line;
   stage.note(`${replica}: ${JSON.stringify(rest)}`);
-  if (msg === "phase") stage.onReason(reason);
+  if (msg === "phase") stage.onReason(line.epoch, reason);
   else stage.onStep(reason);
 }
 

@@ -129,7 +129,10 @@ for (const driver of drivers.values()) driver.stop();
 await Promise.race([everyone, new Promise((resolve) => setTimeout(resolve, 70_000).unref())]);
 await Promise.all(told);
 const final = figures();
-const reasons = Map.groupBy(undone(), (reason) => reason);
+const reasons = Map.groupBy(
+  stages.flatMap((stage) => stage.undoneReasons),
+  (reason) => reason,
+);
 tell(`on connections kept from before: ${counts.onKept} of those inside a transition`);
 tell(`sleeps undone: ${[...reasons].map(([reason, all]) => `${reason} (${all.length})`).join(", ") || "none"}`);
 tell(`${outcome} after ${Math.round((performance.now() - startedAt) / 1_000)} s`);

@@ -37,8 +37,8 @@ export class Stage {
   pods: readonly { address: string; ready: boolean }[] = [];
   /** Sleeps whose zero was accepted. */
   completed = 0;
-  /** Reasons of sleeps that did not come so far. */
-  readonly undone: string[] = [];
+  /** Epochs that ended a sleep before its zero was accepted. */
+  readonly undone: number[] = [];
   /** What happened last, for the evidence of a failure. */
   readonly events: string[] = [];
   #run: "drain" | "prove" | "grace" = "drain";
@@ -46,7 +46,8 @@ export class Stage {
   #zeroed = false;
   #sleeping = false;
   #cameFromZero = true;
-  #reason = "";
+  /** Why a phase was written, in the operator's words, by its epoch. */
+  readonly #reasons = new Map<number, string>();
   readonly #cluster: LocalCluster;
   readonly #watchers = new Set<() => void>();
 
@@ -92,9 +93,14 @@ export class Stage {
     else if (step === "start-grace") this.#move("grace");
   }
 
-  /** Why the operator changed the phase, in its own words. */
-  onReason(reason: unknown): void {
-    this.#reason = String(reason);
+  /** What the operator's log says of its phases; it comes when the answer to the write does, which is later than the phase. */
+  onReason(epoch: unknown, reason: unknown): void {
+    this.#reasons.set(Number(epoch), String(reason));
+  }
+
+  /** Why sleeps were undone. */
+  get undoneReasons(): string[] {
+    return this.undone.map((epoch) => this.#reasons.get(epoch) ?? "not told");
   }
 
   /** The operator sends the scale to zero. */
@@ -130,7 +136,7 @@ export class Stage {
     if (epoch !== this.epoch) {
       this.note(`phase ${phase} epoch ${epoch}`);
       if (phase === "Draining") this.#begin();
-      else if (this.#sleeping && (phase === "Serving" || phase === "Waking" || phase === "Asleep")) this.#finish();
+      else if (this.#sleeping && (phase === "Serving" || phase === "Waking" || phase === "Asleep")) this.#finish(epoch);
     }
     this.phase = phase;
     this.epoch = epoch;
@@ -176,13 +182,10 @@ export class Stage {
     this.#run = "drain";
   }
 
-  #finish(): void {
+  #finish(epoch: number): void {
     this.#sleeping = false;
     this.#cameFromZero = this.#zeroed;
-    if (!this.#zeroed) {
-      // the operator writes its log when it has the answer, which is later than the write
-      setTimeout(() => this.undone.push(this.#reason), 50);
-    }
+    if (!this.#zeroed) this.undone.push(epoch);
   }
 
   #move(run: "prove" | "grace"): void {
