@@ -85,6 +85,22 @@ describe("desiredSlices", () => {
     assert.deepEqual(of([resolver("r1")], unknown).resolvers, []);
   });
 
+  it("keeps the way of the ports that stand until a resolver listens on all", () => {
+    const [http] = routes;
+    const existing = of([resolver("r1"), resolver("r2")], { routes: [http!] }).slices;
+    const opened = (id: string) =>
+      of([resolver("r1"), resolver("r2")], { existing, portsOf: (r) => (r === id ? all : new Set([10_000])) });
+    const before = opened("nobody");
+    assert.deepEqual(before, { slices: existing, resolvers: ["r1", "r2"] });
+    const after = opened("r2");
+    assert.deepEqual(after.resolvers, ["r2"]);
+    assert.deepEqual(
+      after.slices[0]?.ports?.map(({ port }) => port),
+      [10_000, 10_007],
+    );
+    assert.deepEqual(of([resolver("r1")], { portsOf: () => new Set([10_000]) }).slices, [], "none stands");
+  });
+
   it("makes one slice for each address family that both have", () => {
     const dual = [resolver("r1", { addresses: { IPv4: "10.0.0.1", IPv6: "fd00::1" } }), resolver("r2")];
     const both = of(dual, { service: service({ ipFamilies: ["IPv4", "IPv6"] }) });

@@ -40,16 +40,26 @@ export function desiredSlices(input: SliceInput): DesiredSlices {
   if (routes.length === 0) return { slices: [], resolvers: [] };
   const families = service.spec.ipFamilies ?? ["IPv4"];
   const listed = new Set(existing.flatMap(({ endpoints }) => endpoints ?? []).flatMap(({ addresses }) => addresses));
-  const eligible = input.resolvers.filter((resolver) => {
-    const addresses = families.map((family) => resolver.addresses[family]).filter((address) => address !== undefined);
-    if (!resolver.ready || resolver.terminating || addresses.length === 0) return false;
-    const ports = portsOf(resolver.id);
+  const ready = input.resolvers.filter(
+    (resolver) =>
+      resolver.ready && !resolver.terminating && families.some((family) => resolver.addresses[family] !== undefined),
+  );
+  const opens = ({ id }: ResolverEndpoint, wanted: readonly Route[]): boolean =>
+    wanted.every(({ resolverPort }) => portsOf(id)?.has(resolverPort) === true);
+  // a port that the Service has just gained, and that nobody listens on yet, must not take away the way to its others
+  const standing = new Set(existing.flatMap(({ ports }) => ports ?? []).map(({ port }) => port));
+  const led = ready.some((resolver) => opens(resolver, routes))
+    ? routes
+    : routes.filter(({ resolverPort }) => standing.has(resolverPort));
+  if (led.length === 0) return { slices: [], resolvers: [] };
+  const eligible = ready.filter((resolver) => {
     // sessions break when an operator restarts; that must not take a working way from those who sleep
-    if (ports === undefined) return addresses.some((address) => listed.has(address));
-    return routes.every(({ resolverPort }) => ports.has(resolverPort));
+    if (portsOf(resolver.id) === undefined)
+      return Object.values(resolver.addresses).some((address) => listed.has(address));
+    return opens(resolver, led);
   });
   const chosen = rendezvous(keyOf(namespace, name), eligible, input.size ?? defaultSize);
-  const slices = families.flatMap((family) => sliceOf(service, routes, chosen, family));
+  const slices = families.flatMap((family) => sliceOf(service, led, chosen, family));
   return { slices, resolvers: chosen.map(({ id }) => id) };
 }
 
