@@ -6,7 +6,7 @@ import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { TargetState, TargetView, Verdicts } from "../lifecycle/contracts.ts";
 import { maySleep, type SleepAnswer } from "../lifecycle/may-sleep.ts";
-import type { Memories } from "../lifecycle/memory.ts";
+import { type Memories, runOf } from "../lifecycle/memory.ts";
 import { type Facts, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
 import { cooldownMsOf } from "../sleep-loop.ts";
 import { ownerAmong } from "./service-check.ts";
@@ -130,7 +130,7 @@ export class FactsGatherer {
       wantsAwake: held > 0 || triggered || scheduled,
       peersSealed: peers.every(({ status }) => status?.phase === "Sealed"),
       fence: memory.fence?.epoch === (es.status?.epoch ?? 0) ? memory.fence.outcome : "none",
-      run: memory.run,
+      run: runOf(es, memory),
     };
     return {
       facts,

@@ -6,7 +6,7 @@ import type { ScaleHandler } from "@elasti/scaling";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
-import { type Memories, noteAsleep, noteUndone, type ServiceMemory } from "../lifecycle/memory.ts";
+import { type Memories, noteAsleep, noteUndone, runOf, type ServiceMemory } from "../lifecycle/memory.ts";
 import { modeInForce, observe, ourSlices } from "../lifecycle/observe.ts";
 import type { Performer, Subject } from "../lifecycle/performer.ts";
 import { clientMode, next, type Observation, type Step } from "../lifecycle/phases.ts";
@@ -91,6 +91,8 @@ export class ElastiServiceReconciler {
     const service = view.services.get(namespace, es.spec.service);
     const prepared = await parts.prepare(es, service);
     for (let count = 0; count < MAX_STEPS; count++) {
+      // a leader no more sees old news, and its memory is gone
+      if (!this.#options.isLeader()) return {};
       es = view.elastiServices.get(namespace, name) ?? es;
       const { subject, observation, target, answer } = await this.#observe(key, es, prepared);
       // a watch that has not begun is no reason to call a service degraded; its first list comes back here
@@ -125,12 +127,14 @@ export class ElastiServiceReconciler {
       slicesMatch: listed.match,
       namespaceGoing: parts.namespaceGoing(namespace),
     };
-    const { target } = gatherer.gather(es, about);
+    let gathered = gatherer.gather(es, about);
     // a leader without a run, or one whose write had no clear answer, must not judge by a watch that may be behind
-    const { run } = memory;
+    const run = runOf(es, memory);
     const uncertain = run === undefined || run.zero === "conflict" || run.zero === "unknown-outcome";
-    if (es.status?.phase === "Sealed" && uncertain && target.kind === "found") await scale.read(target.ref);
-    const gathered = gatherer.gather(es, about);
+    if (es.status?.phase === "Sealed" && uncertain && gathered.target.kind === "found") {
+      await scale.read(gathered.target.ref);
+      gathered = gatherer.gather(es, about);
+    }
     const subject: Subject = {
       key,
       es,
@@ -208,7 +212,7 @@ export class ElastiServiceReconciler {
 
   /** Somebody took our park off while we were falling asleep: this sleep goes on without it. */
   #noteRevert(es: StoredElastiService, service: Service | undefined, memory: ServiceMemory): void {
-    const { run } = memory;
+    const run = runOf(es, memory);
     if (run === undefined || !run.parkWritten || memory.parkReverted || service === undefined) return;
     if (es.status?.phase !== "Draining" || isParked(service)) return;
     memory.parkReverted = true;

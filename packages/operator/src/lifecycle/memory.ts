@@ -1,4 +1,6 @@
+import type { ElastiService } from "@elasti/api";
 import type { Memory } from "./performer.ts";
+import type { Run } from "./sleep-run.ts";
 
 /** What a leader remembers of one service. */
 export interface ServiceMemory extends Memory {
@@ -41,6 +43,11 @@ export class Memories {
   clear(): void {
     for (const key of [...this.#byKey.keys()]) this.forget(key);
   }
+}
+
+/** The sleep that is being led, unless it was begun for another spec than there is now. */
+export function runOf(es: ElastiService, { run }: Memory): Run | undefined {
+  return run?.generation === es.metadata.generation ? run : undefined;
 }
 
 const firstPauseMs = 30_000;

@@ -161,7 +161,7 @@ export class Performer {
       events.record(es, "Normal", "SleepUndone", why);
     if (mark !== undefined) {
       memory.run?.end();
-      memory.run = new Run(epoch, () => {
+      memory.run = new Run(epoch, es.metadata.generation, () => {
         const { requests, lost } = hub.requestsSince(mark);
         // of a resolver whose session broke nobody knows what it has seen
         return requests + lost.length;

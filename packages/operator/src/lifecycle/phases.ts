@@ -262,10 +262,12 @@ function release(o: Observation): Step {
   return step("release", "released");
 }
 
+const nobodyLeads = "another operator led this sleep, or its spec was changed";
+
 function draining(o: Observation, limits: Limits): Step {
   const run = o.run;
   const undo = (why: string): Step => setPhase("Serving", why);
-  if (run === undefined || run.drainEpoch !== o.epoch) return undo("another operator led this sleep");
+  if (run === undefined || run.drainEpoch !== o.epoch) return undo(nobodyLeads);
   if (o.lifecycle !== "live") return undo("deleted");
   if (o.service !== "ok") return undo(`Service is ${o.service}`);
   if (o.target !== "found") return undo(`target is ${o.target}`);
@@ -307,10 +309,13 @@ function sealed(o: Observation, limits: Limits): Step {
   if (o.replicas === 0 && o.target === "found" && !o.wantsAwake) return setPhase("Asleep", "scaled to zero");
   const undo = (why: string): Step =>
     o.target === "found" ? step("fence-target", why) : setPhase("Degraded", `target is ${o.target}`);
-  if (run === undefined) return undo("another operator led this sleep");
+  if (run === undefined) return undo(nobodyLeads);
   if (o.wantsAwake) return undo("wanted awake");
   if (o.lifecycle !== "live") return undo("deleted");
   if (run.requestsSeen > 0 && run.zero === "none") return undo("a request came");
+  // whoever takes the park off leads clients past the seal, to pods that are about to end
+  const led = o.service === "ok" && (o.mode === "EndpointSlice" || o.parked);
+  if (!led && run.zero !== "done") return undo("clients are no longer led to the resolvers");
   if (run.seal === "none") return step("start-seal", "every resolver is to hold");
   if (run.seal === "running") return wait("for every resolver to hold");
   if (run.seal === "refused") return undo("a resolver did not seal");

@@ -3,6 +3,8 @@ import type { SleepRun } from "./phases.ts";
 /** A sleep that this process leads, as it changes. */
 export class Run implements SleepRun {
   readonly drainEpoch: number;
+  /** Of the spec that it was begun for; an edit ends the sleep. */
+  readonly generation: number | undefined;
   parkWritten = false;
   proof: SleepRun["proof"] = "none";
   /** Why the proof failed. */
@@ -21,8 +23,9 @@ export class Run implements SleepRun {
   readonly #aborted = new AbortController();
 
   /** @param requestsSeen requests that resolvers have seen since the run began */
-  constructor(drainEpoch: number, requestsSeen: () => number) {
+  constructor(drainEpoch: number, generation: number | undefined, requestsSeen: () => number) {
     this.drainEpoch = drainEpoch;
+    this.generation = generation;
     this.#requestsSeen = requestsSeen;
   }
 

@@ -177,6 +177,17 @@ describe("in Sealed", () => {
     ["another leader finishes what has landed", { run: undefined, replicas: 0 }, "Asleep"],
     ["another leader fences what has not", { run: undefined }, "fence-target"],
     ["fences for a hold", { wantsAwake: true }, "fence-target"],
+    ["fences when the park was taken off", { ...changed({ seal: "acked" }), parked: false }, "fence-target"],
+    [
+      "needs no park in mode EndpointSlice",
+      { ...changed({ seal: "acked" }), parked: false, mode: "EndpointSlice" },
+      "zero",
+    ],
+    [
+      "fences when the Service has gone",
+      { ...changed({ seal: "acked" }), service: "missing", parked: false },
+      "fence-target",
+    ],
   ];
   for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...sealed, ...change }), expected));
 });
@@ -288,6 +299,8 @@ describe("whatever is observed", () => {
         assert.equal(o.phase, "Sealed");
         assert.equal(o.run?.seal, "acked");
         assert.equal(o.wantsAwake, false);
+        assert.equal(o.service, "ok");
+        assert.equal(o.parked || o.mode === "EndpointSlice", true);
         assert.equal(o.peersSealed || o.run?.zero === "unknown-outcome", true);
       }),
       { numRuns: 5_000 },
