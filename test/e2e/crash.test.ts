@@ -8,11 +8,18 @@ import { Exporter, loadTrigger, missingPrometheus } from "./exporter.ts";
 import type { Sleeper } from "./sleeper.ts";
 import { startWorld, type World } from "./world.ts";
 
+/** Services whose phase Draining has been written. */
+const drained = new Set<string>();
+
 /** The writes of one sleep, and how the one for a service is told among all writes to the API server. */
 const writes = {
   draining: ({ path, body }: ApiCall, name: string) =>
     path.endsWith(`/elastiservices/${name}/status`) && body.includes('"Draining"'),
-  slice: ({ method, body }: ApiCall, name: string) => method === "POST" && body.includes(resolverSliceName(name)),
+  slice: (call: ApiCall, name: string) => {
+    // one that was written while no pod was ready yet belongs to no sleep
+    if (writes.draining(call, name)) drained.add(name);
+    return drained.has(name) && call.method === "POST" && call.body.includes(resolverSliceName(name));
+  },
   park: ({ path, body }: ApiCall, name: string) =>
     path.endsWith(`/services/${name}`) && body.includes('parked":"true"'),
   sealed: ({ path, body }: ApiCall, name: string) =>
