@@ -126,7 +126,9 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     concurrency: config.reconcileConcurrency,
     backoff: { minMs: 50, maxMs: 60_000 },
   });
-  const enqueue = (key: string): void => queue.add(key);
+  const enqueue = (key: string): void => {
+    if (watched(splitKey(key).namespace)) queue.add(key);
+  };
   const sleepLoop = new SleepLoop({
     clock,
     logger,
@@ -176,7 +178,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     namespaceGoing: (name) => namespaces.store.get(undefined, name)?.metadata.deletionTimestamp !== undefined,
   });
   const observed = operatorMetrics(metrics, {
-    byPhase: () => countPhases(view.stores.elastiServices.list()),
+    byPhase: () =>
+      countPhases(view.stores.elastiServices.list().filter(({ metadata }) => watched(metadata.namespace ?? ""))),
     leading: () => elector.isLeader,
     waiting: () => queue.waiting,
   });
@@ -233,10 +236,13 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const enqueueAll = (): void => {
     for (const es of view.stores.elastiServices.list()) enqueue(keyOf(es.metadata.namespace ?? "", es.metadata.name));
   };
+  const enqueueOrphan = (key: string): void => {
+    if (watched(splitKey(key).namespace)) orphanQueue.add(key);
+  };
   const enqueueService = (ns: string, name: string): void => {
     const named = view.elastiServicesOf(ns, name);
     for (const es of named) enqueue(keyOf(ns, es.metadata.name));
-    if (named.length === 0 && name !== "") orphanQueue.add(keyOf(ns, name));
+    if (named.length === 0 && name !== "") enqueueOrphan(keyOf(ns, name));
   };
   const subscribe = (): void => {
     view.stores.elastiServices.on("change", (event) => {
@@ -244,9 +250,9 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       const ns = object.metadata.namespace ?? "";
       enqueue(keyOf(ns, object.metadata.name));
       const left = event.type === "deleted" ? object : event.type === "modified" ? event.old : undefined;
-      if (event.type === "deleted") hub.forget(ns, object.spec.service);
       if (left === undefined || (event.type === "modified" && left.spec.service === object.spec.service)) return;
       // another that names the same Service may have it now; otherwise nobody has
+      if (view.elastiServicesOf(ns, left.spec.service).length === 0) hub.forget(ns, left.spec.service);
       enqueueService(ns, left.spec.service);
     });
     view.stores.services.on("change", ({ object }) =>
@@ -282,7 +288,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       sleepLoop.start();
       acting = true;
       enqueueAll();
-      for (const key of orphans.all()) orphanQueue.add(key);
+      for (const key of orphans.all()) enqueueOrphan(key);
     },
     onStoppedLeading: () => {
       logger.info("no longer leading");

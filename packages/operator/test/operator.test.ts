@@ -46,3 +46,27 @@ describe("operator", () => {
     assert.deepEqual((await writesAtRest()).slice(1), []);
   });
 });
+
+describe("operator with WATCH_NAMESPACES", () => {
+  it("touches nothing in other namespaces", async () => {
+    const world = await startOperator({ WATCH_NAMESPACES: "shop,blog" });
+    try {
+      await world.client.create(resources.namespaces, {
+        apiVersion: "v1",
+        kind: "Namespace",
+        metadata: { name: "shop" },
+      });
+      await world.app("mine");
+      await world.elastiService("mine");
+      await world.app("web", { namespace: "shop" });
+      await world.elastiService("web", {}, "shop");
+      await world.until("web", rests, "shop");
+      assert.deepEqual(
+        world.writes.filter((write) => write.includes("mine")),
+        [],
+      );
+    } finally {
+      await world.close();
+    }
+  });
+});
