@@ -59,8 +59,8 @@ export interface ForwardOptions {
 
 export interface Forwarder {
   /**
-   * Resolves when the answer has been written in full or the exchange was given up. `Expect: 100-continue` has been
-   * answered by then and is not passed on.
+   * Resolves when the answer has been written in full or the exchange was given up. `Expect: 100-continue` is answered
+   * here, once a pod takes the body, and is not passed on.
    */
   http(
     request: IncomingMessage,

@@ -7,7 +7,7 @@ import type { Activation, Forwarder, ForwardOptions, ForwardOutcome } from "./co
 import { errors } from "./errors.ts";
 import { PodBusy } from "./forward/connections.ts";
 import type { Admission, Hold } from "./gate/hold.ts";
-import { type Connection, connectionOf } from "./listeners/connection.ts";
+import { type Connection, connectionOf, routeFor } from "./listeners/connection.ts";
 import type { ResolverMetrics } from "./metrics.ts";
 import type { Route } from "./routes.ts";
 import { checkerAnswer } from "./static-answers.ts";
@@ -27,6 +27,9 @@ export interface RequestPathOptions {
   /** The process is on its way out: connections are told to close. */
   readonly draining: () => boolean;
 }
+
+/** Requests of one connection that may wait for the answers before theirs; a client that sends more is cut off. */
+const MAX_PIPELINED = 100;
 
 /** A request or an upgrade, as far as waiting and being sent on differ. */
 interface Exchange {
@@ -53,14 +56,19 @@ export class RequestPath {
     this.#options = options;
   }
 
-  request(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
+  request(request: IncomingMessage, response: ServerResponse): void {
     const connection = connectionOf(request.socket);
-    if (connection === undefined) {
-      request.destroy();
+    if (connection === undefined || connection.active >= MAX_PIPELINED) {
+      request.socket.destroy();
       return;
     }
+    const { last } = connection;
+    const isAlone = connection.active === 0;
     connection.active += 1;
-    this.#serve(connection, request, response, expectsContinue)
+    const served = isAlone
+      ? this.#serve(connection, request, response)
+      : last.then(() => this.#serveNext(connection, request, response));
+    connection.last = served
       .catch((error: unknown) => {
         this.#options.logger.error({ error: errorText(error), reason: "request-failed" }, "request failed");
         if (response.headersSent) response.destroy();
@@ -73,7 +81,8 @@ export class RequestPath {
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const connection = connectionOf(request.socket);
-    if (connection === undefined) {
+    // behind requests that are not answered yet, the upgraded protocol and their answers would be mixed
+    if (connection === undefined || connection.active > 0) {
       socket.destroy();
       return;
     }
@@ -109,12 +118,12 @@ export class RequestPath {
     answerSocket(socket, answer);
   }
 
-  async #serve(
-    connection: Connection,
-    request: IncomingMessage,
-    response: ServerResponse,
-    expectsContinue: boolean,
-  ): Promise<void> {
+  /** Serves a request that was pipelined behind another one: in order, and not after an answer that closes the connection. */
+  async #serveNext(connection: Connection, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (connection.socket.writable) await this.#serve(connection, request, response);
+  }
+
+  async #serve(connection: Connection, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { metrics, draining, forwarder } = this.#options;
     const unsafe = unsafeReason(request);
     if (unsafe !== undefined) {
@@ -130,14 +139,14 @@ export class RequestPath {
     }
     const route = verdict?.route ?? this.#routeOf(connection, request);
     if (route === undefined) {
-      this.#problem(response, errors.ELASTI_UNKNOWN_SERVICE("no ElastiService leads here"), draining());
+      this.#problem(response, noRoute(connection), draining() || connection.origin !== undefined);
       return;
     }
     const { service, portName } = route;
     let admission = verdict?.admission;
     let counted = true;
     if (admission === undefined) {
-      const answer = service.staticAnswer(request, portName);
+      const answer = service.staticAnswer(request);
       if (answer !== undefined) {
         metrics.requestsStatic.inc();
         answerStatic(response, answer, draining());
@@ -153,16 +162,11 @@ export class RequestPath {
         return;
       }
     }
-    let invited = !expectsContinue;
     await this.#exchange(
       {
         route,
         client: response,
-        send: (leave, options) => {
-          if (!invited) response.writeContinue();
-          invited = true;
-          return forwarder.http(request, response, leave.pod, options);
-        },
+        send: (leave, options) => forwarder.http(request, response, leave.pod, options),
         refuse: (error) => this.#problem(response, error, draining()),
       },
       admission,
@@ -189,7 +193,7 @@ export class RequestPath {
     }
     const route = verdict?.route ?? this.#routeOf(connection, request);
     if (route === undefined) {
-      refuse(errors.ELASTI_UNKNOWN_SERVICE("no ElastiService leads here"));
+      refuse(noRoute(connection));
       return;
     }
     const { service, portName } = route;
@@ -241,9 +245,9 @@ export class RequestPath {
         if (outcome.kind === "answered") this.#count(admission);
         return;
       }
-      // A pod whose connections are all in use is well; its window shrinks by the refusal.
-      if (!(outcome.error instanceof PodBusy)) pods.reportFailure(admission.pod);
-      gate.finish(admission, "refused");
+      const isBusy = outcome.error instanceof PodBusy;
+      if (!isBusy) pods.reportFailure(admission.pod);
+      gate.finish(admission, isBusy ? "busy" : "refused");
       refused = admission;
       admission = gate.readmit(portName, refused);
     }
@@ -299,7 +303,7 @@ export class RequestPath {
 
   #routeOf(connection: Connection, request: IncomingMessage): Route | undefined {
     const { hostPort, routeOf, routeOfHost, trustedProxies } = this.#options;
-    if (connection.port !== hostPort) return routeOf(connection.port);
+    if (connection.port !== hostPort) return routeFor(connection, routeOf);
     const forwarded = request.headers["x-forwarded-host"];
     const { remoteAddress } = request.socket;
     if (typeof forwarded === "string" && remoteAddress !== undefined) {
@@ -321,4 +325,11 @@ export class RequestPath {
     const verdict = connection?.takeVerdict();
     if (verdict?.admission !== undefined) verdict.route.service.gate.finish(verdict.admission, "left");
   }
+}
+
+/** Why there is no route: a connection outlives the ElastiService by whose port it came, or nothing ever led anywhere. */
+function noRoute(connection: Connection): ElastiError {
+  return connection.origin === undefined
+    ? errors.ELASTI_UNKNOWN_SERVICE("no ElastiService leads here")
+    : errors.ELASTI_SERVICE_REMOVED("the ElastiService of this Service has been deleted");
 }

@@ -181,7 +181,6 @@ export class Resolver implements ResolverView {
   /** From here on answers close their connections. Ports stay open: clients may not know yet. */
   beginDrain(): void {
     this.#draining = true;
-    this.#door.closeIdle();
   }
 
   /** Resolves when nothing is held and nothing is in flight. */

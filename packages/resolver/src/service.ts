@@ -37,6 +37,8 @@ export class ManagedService {
   #maxConcurrencyPerPod = Number.POSITIVE_INFINITY;
   #rules = new StaticRules(undefined);
   #routingMode: RoutingMode = "SelectorSwap";
+  /** Its ElastiService is being deleted: connections that are kept would soon lead nowhere. */
+  #leaving = false;
 
   constructor(namespace: string, name: string, deps: ServiceDependencies, events: ServiceEvents) {
     this.namespace = namespace;
@@ -69,6 +71,7 @@ export class ManagedService {
       this.#generation = undefined;
     }
     this.#routingMode = status?.routingMode ?? wantedRoutingMode(spec);
+    this.#leaving = metadata.deletionTimestamp !== undefined;
     const edited = metadata.generation === undefined || metadata.generation !== this.#generation;
     if (edited) {
       this.#generation = metadata.generation;
@@ -84,14 +87,19 @@ export class ManagedService {
     else if (moved) this.gate.evaluate();
   }
 
-  /** Clients that come by the Service find the pods themselves now. */
+  /** Clients that come by the Service find the pods themselves now, or soon will. */
   get servesDirectly(): boolean {
-    return this.state.phase === "Serving" && this.#routingMode !== "Always";
+    return this.#leaving || (this.state.phase === "Serving" && this.#routingMode !== "Always");
   }
 
-  /** The answer to a request that must not wake, wait or count; undefined for all others. */
-  staticAnswer(head: RequestHead, portName: string | undefined): StaticAnswer | undefined {
-    return this.#rules.match(head) ?? (this.gate.isShut(portName) ? checkerAnswer(head) : undefined);
+  /** What `spec.probeResponse` says to a request. */
+  staticAnswer(head: RequestHead): StaticAnswer | undefined {
+    return this.#rules.match(head);
+  }
+
+  /** Whether a request is answered here even if no pod can take it now: such ones never wake, wait or count. */
+  answersAtOnce(head: RequestHead): boolean {
+    return this.staticAnswer(head) !== undefined || checkerAnswer(head) !== undefined;
   }
 
   /** Counts a request that has to wait, and lets it wait. */

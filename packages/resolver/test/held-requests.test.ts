@@ -201,6 +201,26 @@ describe("static answers", () => {
       assert.equal(resolver.takeChanged()[0]?.requests, 0);
     });
   }
+
+  test("a health check is not held while the pod has no room", async (t) => {
+    const { port, resolver, pods } = await world(t, { spec: { queue: { maxConcurrencyPerPod: 1 } } });
+    const finish: (() => void)[] = [];
+    const pod = await startPod("a", (_request, response) => finish.push(() => response.end("ok")));
+    t.after(() => pod.close());
+    pods.set(pod.target);
+    const running = new RawClient(port).get("/", close);
+    await until(() => finish.length === 1);
+    const waiting = new RawClient(port).get("/", close);
+    await until(() => resolver.holds === 1);
+    const answer = await new RawClient(port).get("/", `user-agent: kube-probe/1.33\r\n${close}`).ends();
+    assert.match(answer, /^HTTP\/1.1 200.*asleep/s);
+    assert.equal(resolver.traffic()[0]?.requests, 2);
+    finish[0]!();
+    await running.ends();
+    await until(() => finish.length === 2);
+    finish[1]!();
+    assert.match(await waiting.ends(), /ok/);
+  });
 });
 
 describe("forwarding", () => {

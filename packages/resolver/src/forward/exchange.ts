@@ -113,8 +113,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   readonly #onBodyWanted = (): void => {
     const response = this.#response;
-    if (this.#request.headers.expect === undefined || response.headersSent) return;
-    // Node's own mark: whoever accepted the request may have told the client already
+    const { headers, httpVersionMinor } = this.#request;
+    if (headers.expect?.toLowerCase() !== "100-continue" || httpVersionMinor === 0 || response.headersSent) return;
+    // Node's own mark: it was told already, by whoever accepted the request or before another pod was tried
     if ("_sent100" in response && response._sent100 === true) return;
     response.writeContinue();
   };

@@ -84,11 +84,6 @@ export class Gate {
     return this.#choose(pods.usable(portName)) !== undefined;
   }
 
-  /** Whether there is no pod that could ever take it as things stand: waking is wanted. */
-  isShut(portName: string | undefined): boolean {
-    return !this.#deps.state.mayForward() || this.#deps.pods.usable(portName).length === 0;
-  }
-
   /** A slot on a pod, or undefined when the request has to be held. */
   admit(portName: string | undefined, counted: boolean): Admission | undefined {
     if ((this.#lanes.get(portName)?.length ?? 0) > 0 || !this.#deps.state.mayForward()) return undefined;
@@ -109,8 +104,11 @@ export class Gate {
       : this.#admission(pod, refused.counted, refused.seq, refused.heldSince ?? refused.at);
   }
 
-  /** Ends an admission; a second call does nothing. */
-  finish(admission: Admission, outcome: "answered" | "refused" | "left"): void {
+  /**
+   * Ends an admission; a second call does nothing.
+   * @param outcome refused: the pod could not be connected to; busy: it has as many connections as it may
+   */
+  finish(admission: Admission, outcome: "answered" | "refused" | "busy" | "left"): void {
     if (admission.finished) return;
     admission.finished = true;
     const { state, clock } = this.#deps;
@@ -118,7 +116,9 @@ export class Gate {
     if (load !== undefined) {
       load.inFlight -= 1;
       if (outcome === "answered") load.window.answered(clock.monotonic() - admission.at);
-      else if (outcome === "refused") load.window.refused(load.inFlight);
+      // What was refused is tried again as soon as the pod is usable: what is under way there may take hours.
+      else if (outcome === "refused") load.window.refused(load.inFlight + 1);
+      else if (outcome === "busy") load.window.refused(load.inFlight);
     }
     state.endForward(admission.counted, outcome === "answered" ? Math.max(0, admission.epoch) : 0);
     if (this.#held > 0) this.evaluate();

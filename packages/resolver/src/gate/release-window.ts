@@ -7,15 +7,15 @@ export interface ReleaseWindow {
   hasRoom(inFlight: number): boolean;
   /** An answer came after `latencyMs`. */
   answered(latencyMs: number): void;
-  /** The pod took no more; `inFlight` are still under way there. */
-  refused(inFlight: number): void;
+  /** The pod took no more than `limit`. */
+  refused(limit: number): void;
 }
 
 /** Answers after which a limit that was learned from a refusal is forgotten. */
 const FORGET_AFTER = 1_000;
 
 /**
- * As many as `queue.maxConcurrencyPerPod` says, or any number, until the pod refuses: then no more than it had, and one
+ * As many as `queue.maxConcurrencyPerPod` says, or any number, until the pod refuses: then no more than it took, and one
  * more with every answer.
  */
 export class LearningWindow implements ReleaseWindow {
@@ -38,9 +38,9 @@ export class LearningWindow implements ReleaseWindow {
     this.#learned = this.#answers >= FORGET_AFTER ? Number.POSITIVE_INFINITY : this.#learned + 1;
   }
 
-  refused(inFlight: number): void {
+  refused(limit: number): void {
     this.#answers = 0;
     // One at a time is always tried: whether the pod can be reached at all is the prober's to say.
-    this.#learned = Math.max(1, inFlight);
+    this.#learned = Math.max(1, limit);
   }
 }

@@ -21,8 +21,9 @@ type Tagged = Socket & { [context]?: Connection };
 /** One accepted connection. While it is held, it is itself the hold: nothing more is allocated for it. */
 export class Connection implements Hold {
   readonly socket: Socket;
-  /** The port on which it came. */
+  /** The port on which it came, and where that led then: what is sent here is meant for nobody else. */
   readonly port: number;
+  readonly origin: Route | undefined;
   readonly openedAt: number;
   readonly #owner: ConnectionOwner;
   phase: ConnectionPhase = "silent";
@@ -33,13 +34,16 @@ export class Connection implements Hold {
   ticket: Ticket | undefined;
   /** The peer, kept while its service proves its routing: a closed socket does not know it any more. */
   peer: { readonly address: string; readonly port: number } | undefined;
-  /** Requests that the HTTP server has under way on it. */
+  /** Requests that the HTTP server has read on it and that are not finished. */
   active = 0;
+  /** Ends with the last of them. */
+  last: Promise<void> = Promise.resolve();
   #verdict: Verdict | undefined;
 
-  constructor(socket: Socket, port: number, openedAt: number, owner: ConnectionOwner) {
+  constructor(socket: Socket, port: number, origin: Route | undefined, openedAt: number, owner: ConnectionOwner) {
     this.socket = socket;
     this.port = port;
+    this.origin = origin;
     this.openedAt = openedAt;
     this.#owner = owner;
     (socket as Tagged)[context] = this;
@@ -70,4 +74,17 @@ export interface ConnectionOwner {
 /** The connection that a socket belongs to; undefined for sockets that the sniffer did not accept. */
 export function connectionOf(socket: Socket): Connection | undefined {
   return (socket as Tagged)[context];
+}
+
+/** The route of a connection: the one of its port, for as long as that leads to the same port of the same Service. */
+export function routeFor(
+  { port, origin }: Connection,
+  routeOf: (port: number) => Route | undefined,
+): Route | undefined {
+  const route = routeOf(port);
+  if (route === undefined || origin === undefined || route === origin) return route;
+  const { service } = origin;
+  const isSame =
+    route.service.name === service.name && route.service.namespace === service.namespace && route.port === origin.port;
+  return isSame ? route : undefined;
 }

@@ -6,8 +6,7 @@ import { errors } from "../errors.ts";
 import { MAX_HEAD_BYTES } from "./head-scan.ts";
 
 export interface HttpDoorOptions {
-  /** @param expectsContinue the client waits for `100 Continue` before it sends the body */
-  readonly onRequest: (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => void;
+  readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void;
   readonly onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   readonly onConnect: (request: IncomingMessage, socket: Duplex) => void;
   /** What arrived cannot be parsed, or a head did not arrive in time. */
@@ -35,8 +34,11 @@ export class HttpDoor {
       requireHostHeader: false,
       shouldUpgradeCallback: isUpgrade,
     });
-    this.#server.on("request", (request, response) => options.onRequest(request, response, false));
-    this.#server.on("checkContinue", (request, response) => options.onRequest(request, response, true));
+    this.#server.on("request", options.onRequest);
+    // What is expected is seen to when the body is wanted. Without these, the server would answer by itself, with 100 at
+    // once and with 417 to what it does not know, and the request's leave would never be given back.
+    this.#server.on("checkContinue", options.onRequest);
+    this.#server.on("checkExpectation", options.onRequest);
     this.#server.on("upgrade", options.onUpgrade);
     this.#server.on("connect", options.onConnect);
     this.#server.on("clientError", options.onClientError);

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { type Clock, ElastiError } from "@elasti/core";
 import type { Route } from "../routes.ts";
-import { Connection, type ConnectionOwner, connectionOf } from "./connection.ts";
+import { Connection, type ConnectionOwner, connectionOf, routeFor } from "./connection.ts";
 import { DeadlineList } from "./deadline-list.ts";
 import { findHeadEnd, MAX_HEAD_BYTES, protocolOf, scanHead } from "./head-scan.ts";
 import { refusalBytes } from "./refusals.ts";
@@ -98,8 +98,8 @@ export class ProtocolSniffer implements ConnectionOwner {
       return;
     }
     this.#open += 1;
-    const connection = new Connection(socket, port, this.#options.clock.monotonic(), this);
     const route = this.#options.routeOf(port);
+    const connection = new Connection(socket, port, route, this.#options.clock.monotonic(), this);
     if (route?.service.state.provesRouting === true && socket.remoteAddress !== undefined) {
       connection.peer = { address: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
     }
@@ -155,7 +155,7 @@ export class ProtocolSniffer implements ConnectionOwner {
   }
 
   #route(connection: Connection, newBytes: number): void {
-    const route = this.#options.routeOf(connection.port);
+    const route = routeFor(connection, this.#options.routeOf);
     if (route === undefined || route.service.gate.isOpen(route.portName)) this.handOver(connection);
     else this.#head(connection, route, newBytes);
   }
@@ -175,7 +175,7 @@ export class ProtocolSniffer implements ConnectionOwner {
       return;
     }
     const head = end > MAX_HEAD_BYTES ? undefined : scanHead(bytes, end);
-    if (head === undefined || route.service.staticAnswer(head, route.portName) !== undefined) this.handOver(connection);
+    if (head === undefined || route.service.answersAtOnce(head)) this.handOver(connection);
     else this.#hold(connection, route);
   }
 
@@ -223,8 +223,7 @@ export class ProtocolSniffer implements ConnectionOwner {
     this.#unschedule(connection);
     if (connection.phase === "held") this.#leave(connection);
     if (connection.peer !== undefined && connection.bytes === 0) {
-      const { state } = this.#options.routeOf(connection.port)?.service ?? {};
-      state?.recordSilent({
+      connection.origin?.service.state.recordSilent({
         ...connection.peer,
         openMs: this.#options.clock.monotonic() - connection.openedAt,
       });

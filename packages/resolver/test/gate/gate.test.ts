@@ -7,14 +7,22 @@ import type { PodTarget, WakeFailure } from "../../src/contracts.ts";
 import { errors } from "../../src/errors.ts";
 import { Gate, type HoldEnd } from "../../src/gate/gate.ts";
 import { type Admission, type Hold, HoldBudget, type Ticket } from "../../src/gate/hold.ts";
-import { LearningWindow } from "../../src/gate/release-window.ts";
+import { LearningWindow, type ReleaseWindow } from "../../src/gate/release-window.ts";
 import { ServiceState } from "../../src/service-state.ts";
 import { FakePods } from "../support/world.ts";
 
 const pod = (name: string): PodTarget => ({ uid: name, name, address: "127.0.0.1", port: 1 });
 const [a, b] = [pod("a"), pod("b")];
 
-function make(options: { maxRequests?: number; timeoutMs?: number; perPod?: number; maxHolds?: number } = {}) {
+interface Options {
+  maxRequests?: number;
+  timeoutMs?: number;
+  perPod?: number;
+  maxHolds?: number;
+  newWindow?: () => ReleaseWindow;
+}
+
+function make(options: Options = {}) {
   const clock = new ManualClock();
   const state = new ServiceState(clock, { changed() {}, firstInDraining() {}, idle() {}, silent() {} });
   const pods = new FakePods();
@@ -31,7 +39,7 @@ function make(options: { maxRequests?: number; timeoutMs?: number; perPod?: numb
     clock,
     budget,
     settings: () => settings,
-    newWindow: () => new LearningWindow(() => options.perPod ?? Number.POSITIVE_INFINITY),
+    newWindow: options.newWindow ?? (() => new LearningWindow(() => options.perPod ?? Number.POSITIVE_INFINITY)),
     onWanting: (now) => wanting.push(now),
     lastFailure: () => failure.now,
     onHoldEnd: (end) => ends.push(end),
@@ -202,6 +210,33 @@ describe("gate", () => {
     );
   });
 
+  test("a request that was refused goes to the same pod as soon as it is back, whatever takes long there", () => {
+    const { gate, pods } = make();
+    pods.set(a);
+    const endless = gate.admit("http", true)!;
+    const refused = gate.admit("http", true)!;
+    pods.reportFailure(a);
+    gate.finish(refused, "refused");
+    const hold = new Recorder();
+    gate.hold(hold, "http", true, refused);
+    pods.set(a);
+    assert.equal(hold.admission.pod, a);
+    gate.finish(endless, "answered");
+  });
+
+  test("a pod that has all its connections in use gets no more before one of them is free", () => {
+    const { gate, pods } = make();
+    pods.set(a);
+    const running = gate.admit("http", true)!;
+    const busy = gate.admit("http", true)!;
+    gate.finish(busy, "busy");
+    const hold = new Recorder();
+    gate.hold(hold, "http", true, busy);
+    assert.deepEqual(hold.log, []);
+    gate.finish(running, "answered");
+    assert.equal(hold.admission.pod, a);
+  });
+
   test("a closed gate fails what waits and takes nothing more", () => {
     const { gate, clock, budget } = make();
     const hold = new Recorder();
@@ -220,7 +255,9 @@ describe("gate", () => {
     });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 80 }), fc.integer({ min: 1, max: 3 }), async (steps, perPod) => {
-        const world = make({ maxRequests: 5, maxHolds: 5, timeoutMs: 50, perPod });
+        // a window that learns nothing: what it would learn is not known to the checks below
+        const newWindow = () => ({ hasRoom: (inFlight: number) => inFlight < perPod, answered() {}, refused() {} });
+        const world = make({ maxRequests: 5, maxHolds: 5, timeoutMs: 50, newWindow });
         const { gate, pods, clock, state, budget, runDeferred } = world;
         interface Item {
           readonly id: number;

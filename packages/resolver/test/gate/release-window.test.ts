@@ -11,7 +11,7 @@ test("keeps to the limit of the spec, whatever it is now", () => {
   assert.equal(window.hasRoom(2), true);
 });
 
-test("after a refusal sends no more than the pod had, and one more with every answer", () => {
+test("after a refusal sends no more than the pod took, and one more with every answer", () => {
   const window = new LearningWindow(() => Number.POSITIVE_INFINITY);
   assert.equal(window.hasRoom(100_000), true);
   window.refused(64);

@@ -121,6 +121,7 @@ export class FakeForwarder implements Forwarder {
         socket.on("connect", () => {
           connected = true;
           this.sent.push({ url: request.url, pod: pod.name, options });
+          if (request.headers.expect !== undefined) response.writeContinue();
           request.pipe(out);
         }),
       );
