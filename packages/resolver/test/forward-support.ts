@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import {
@@ -204,4 +205,22 @@ export class RawClient {
   forget(): void {
     this.#text = "";
   }
+}
+
+/** A pod of loopback whose connects hang: its process is stopped, and its backlog of one is full. */
+export async function hangingPod(t: TestContext): Promise<PodTarget> {
+  const program =
+    'const server = require("node:net").createServer().listen({ host: "127.0.0.1", port: 0, backlog: 1 }, () => console.log(server.address().port))';
+  const child = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  t.after(() => child.kill("SIGKILL"));
+  const [line] = (await once(child.stdout, "data")) as [Buffer];
+  child.kill("SIGSTOP");
+  const port = Number(line.toString());
+  // the kernel answers backlog + 1 connects for a process that accepts none, and no more
+  for (let count = 0; count < 2; count++) {
+    const filler = connect({ host: "127.0.0.1", port });
+    t.after(() => filler.destroy());
+    await once(filler, "connect");
+  }
+  return target(port);
 }
