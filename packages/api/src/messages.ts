@@ -51,7 +51,7 @@ export const SessionUpSchema = Type.Union([
   }),
   /** The set of listening ports has changed: all of them. */
   Type.Object({ type: Type.Literal("ports"), ports: Type.Array(Type.Integer()) }),
-  /** Services whose numbers changed, at most once a second; at once for the first request in Draining. */
+  /** Services whose numbers changed, at most once a second; at once for the first request in Draining and the first hold. */
   Type.Object({
     type: Type.Literal("traffic"),
     services: Type.Array(

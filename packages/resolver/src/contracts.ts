@@ -108,7 +108,7 @@ export interface ResolverView {
   traffic(): TrafficReport[];
   /** The numbers of services that changed since the last call; meant for one caller, once a second. */
   takeChanged(): TrafficReport[];
-  /** The first request in Draining, reported at once. */
+  /** The first request in Draining and the first hold, reported at once. */
   onUrgent(listener: (report: TrafficReport) => void): () => void;
   /** Silent connections that ended while their service was Draining, in the order of their ends, at most 64 each. */
   takeSilent(): SilentReport[];

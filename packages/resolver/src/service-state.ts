@@ -17,8 +17,8 @@ export interface ServiceCounts {
 export interface ServiceEvents {
   /** Some number has changed since the last `snapshot`; called once until then. */
   changed(): void;
-  /** The first request that this resolver saw in the present Draining. */
-  firstInDraining(): void;
+  /** What the operator is to know at once: the first request in the present Draining, the first hold. */
+  urgent(): void;
   /** Nothing is in flight and nothing is held any more. */
   idle(): void;
   /** A silent connection was remembered. */
@@ -133,7 +133,7 @@ export class ServiceState {
     this.#lastRequestAt = this.#clock.monotonic();
     this.#requestsSinceDrain += 1;
     this.#changed();
-    if (this.#requestsSinceDrain === 1 && this.#phase === "Draining") this.#events.firstInDraining();
+    if (this.#requestsSinceDrain === 1 && this.#phase === "Draining") this.#events.urgent();
   }
 
   /** Forwarding begins; the epoch to hand to `endForward`. */
@@ -155,8 +155,10 @@ export class ServiceState {
 
   setHeld(held: number): void {
     if (held === this.#held) return;
+    const first = this.#held === 0;
     this.#held = held;
     this.#changed();
+    if (first) this.#events.urgent();
     this.#tellIdle();
   }
 

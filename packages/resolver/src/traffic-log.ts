@@ -3,7 +3,7 @@ import type { SilentReport, TrafficReport } from "./contracts.ts";
 import type { ManagedService } from "./service.ts";
 import type { ServiceEvents } from "./service-state.ts";
 
-/** Collects from all services what the session has to tell: changed numbers, first requests in Draining, silent connections. */
+/** Collects from all services what the session has to tell: changed numbers, what is urgent, silent connections. */
 export class TrafficLog {
   readonly #changed = new Map<string, { namespace: string; service: string }>();
   readonly #silent = new Map<string, { namespace: string; service: string }>();
@@ -19,7 +19,7 @@ export class TrafficLog {
     const name = { namespace, service };
     return {
       changed: () => this.#changed.set(key, name),
-      firstInDraining: () => {
+      urgent: () => {
         const managed = this.serviceOf(namespace, service);
         if (managed === undefined) return;
         const report = reportOf(managed);

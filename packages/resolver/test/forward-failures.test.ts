@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, it } from "node:test";
-import { front, hangingPod, headPod, RawClient, rawPod, target } from "./forward-support.ts";
+import { front, hangingPod, headPod, RawClient, rawPod } from "./forward-support.ts";
 
 const ok = (body: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 

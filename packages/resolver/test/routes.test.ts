@@ -27,7 +27,7 @@ function make(t: TestContext) {
           createPods: () => new FakePods(),
           onHoldEnd: () => {},
         },
-        { changed() {}, firstInDraining() {}, idle() {}, silent() {} },
+        { changed() {}, urgent() {}, idle() {}, silent() {} },
       ),
   });
   t.after(() => table.close());

@@ -5,7 +5,7 @@ import { ManualClock } from "@elasti/core/testing";
 import fc from "fast-check";
 import { type ServiceEvents, ServiceState } from "../src/service-state.ts";
 
-const noEvents: ServiceEvents = { changed() {}, firstInDraining() {}, idle() {}, silent() {} };
+const noEvents: ServiceEvents = { changed() {}, urgent() {}, idle() {}, silent() {} };
 const make = (events: Partial<ServiceEvents> = {}) => {
   const clock = new ManualClock();
   return { clock, state: new ServiceState(clock, { ...noEvents, ...events }) };
@@ -190,13 +190,20 @@ describe("numbers", () => {
 
   test("tells of the first request in Draining, once", () => {
     let urgent = 0;
-    const { state } = make({ firstInDraining: () => urgent++ });
+    const { state } = make({ urgent: () => urgent++ });
     state.countRequest();
     state.observe("Draining", 2, false);
     state.countRequest();
     state.countRequest();
     assert.equal(urgent, 1);
     assert.equal(state.requestsSinceDrain, 2);
+  });
+
+  test("tells of the first hold, each time that there was none", () => {
+    let urgent = 0;
+    const { state } = make({ urgent: () => urgent++ });
+    for (const held of [1, 2, 1, 0, 1]) state.setHeld(held);
+    assert.equal(urgent, 2);
   });
 
   test("remembers at most 64 silent connections, only while Draining", () => {

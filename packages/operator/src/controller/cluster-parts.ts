@@ -115,7 +115,7 @@ export class ClusterParts implements Parts {
     const alive = new Set(
       this.#options.resolverSet
         .endpoints()
-        .filter(({ terminating }) => !terminating)
+        .filter(({ ready, terminating }) => ready && !terminating)
         .flatMap(({ addresses }) => Object.values(addresses)),
     );
     return ours.some(({ endpoints }) =>

@@ -24,7 +24,7 @@ interface Options {
 
 function make(options: Options = {}) {
   const clock = new ManualClock();
-  const state = new ServiceState(clock, { changed() {}, firstInDraining() {}, idle() {}, silent() {} });
+  const state = new ServiceState(clock, { changed() {}, urgent() {}, idle() {}, silent() {} });
   const pods = new FakePods();
   const budget = new HoldBudget(options.maxHolds ?? 1_000);
   const wanting: boolean[] = [];
