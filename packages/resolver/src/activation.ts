@@ -62,6 +62,7 @@ export class OperatorActivation implements Activation {
     entry.epoch = epoch;
     if (entry.active) return;
     entry.active = true;
+    entry.acceptedAt = undefined;
     if (entry.sending) entry.again = true;
     else void this.#send(entry);
   }
@@ -149,7 +150,7 @@ export class OperatorActivation implements Activation {
     if (result.ok) {
       if (entry.failure !== undefined) logger.info({ namespace, service }, "notification accepted again");
       entry.failure = undefined;
-      entry.acceptedAt = clock.monotonic();
+      entry.acceptedAt ??= clock.monotonic();
       entry.backoff.reset();
     } else {
       const { reason, detail, certain } = result;

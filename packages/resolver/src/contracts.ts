@@ -95,7 +95,7 @@ export interface Activation {
   lastFailure(namespace: string, service: string): WakeFailure | undefined;
   /** Told when a failure is learned, so that certain ones end the holds at once. Returns what ends the subscription. */
   onFailure(listener: (namespace: string, service: string, failure: WakeFailure) => void): () => void;
-  /** When the operator last accepted a notification for the service (clock.monotonic), for Server-Timing. */
+  /** When the operator accepted the first notification for those who wait now, or waited last (clock.monotonic), for Server-Timing. */
   acceptedAt?(namespace: string, service: string): number | undefined;
 }
 

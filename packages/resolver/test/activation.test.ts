@@ -173,6 +173,22 @@ describe("activation", () => {
     );
   });
 
+  it("knows when those who wait were first accepted", async (t) => {
+    const { clock, sent, activation, want } = world(t);
+    want();
+    await sent[0]!.answer(yes);
+    const first = activation.acceptedAt("default", "web");
+    assert.equal(first, clock.monotonic());
+    await clock.advance(40_000);
+    await sent[1]!.answer(yes);
+    assert.equal(activation.acceptedAt("default", "web"), first);
+    activation.stop("default", "web");
+    want();
+    assert.equal(activation.acceptedAt("default", "web"), undefined);
+    await sent[2]!.answer(yes);
+    assert.equal(activation.acceptedAt("default", "web"), clock.monotonic());
+  });
+
   it("leaves no timer", async (t) => {
     const { clock, sent, want, activation } = world(t);
     want();
