@@ -35,6 +35,8 @@ export class TokenFile {
   async #read(): Promise<void> {
     try {
       const text = (await readFile(this.#path, "utf8")).trim();
+      // anything else cannot be sent in a header
+      if (!/^[\x21-\x7e]*$/.test(text)) throw new Error("what is in it is not one token");
       if (text !== "") this.#token = text;
       this.#readAt = this.#clock.monotonic();
     } catch (error) {

@@ -236,6 +236,9 @@ describe("token file", () => {
     assert.equal(await file.token(), "one");
     await clock.advance(1_000);
     assert.equal(await file.token(), "two");
+    await writeFile(path, "no\ntoken\n");
+    await clock.advance(60_000);
+    assert.equal(await file.token(), "two");
     await rm(path);
     await clock.advance(60_000);
     assert.equal(await file.token(), "two");
