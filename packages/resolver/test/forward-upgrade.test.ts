@@ -246,20 +246,6 @@ describe("upgrades", () => {
     await nextOutcome();
   });
 
-  it("refuse what http-proxy-3 would hang up on", async (t) => {
-    const { pod, connections } = await headPod(t, () => {});
-    const { port } = await front(t, pod);
-    for (const head of [
-      "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tea\r\n\r\n",
-      `POST / HTTP/1.1\r\nHost: a\r\n${ask}`,
-    ]) {
-      const client = new RawClient(t, port);
-      client.send(head);
-      assert.match((await client.end()).text, /^HTTP\/1.1 400 .*ELASTI_BAD_REQUEST/s);
-    }
-    assert.equal(connections(), 0);
-  });
-
   it("end when the signal aborts and when the forwarder closes", async (t) => {
     const { pod } = await headPod(t, (socket) => socket.write(switching));
     const stop = new AbortController();

@@ -269,7 +269,7 @@ describe("forwarding", () => {
     client.socket.destroy();
   });
 
-  test("an upgrade is held, then carried; h2c is an ordinary request", async (t) => {
+  test("an upgrade to WebSocket is held, then carried; any other is an ordinary request", async (t) => {
     const { port, pods, resolver } = await world(t);
     const pod = await startPod("ws", (_request, response) => response.end("plain"));
     t.after(() => pod.close());
@@ -287,8 +287,13 @@ describe("forwarding", () => {
     assert.equal(resolver.inFlight, 1);
     client.socket.destroy();
     await until(() => resolver.inFlight === 0);
-    const h2c = new RawClient(port).get("/", "connection: upgrade, close\r\nupgrade: h2c\r\n");
-    assert.match(await h2c.ends(), /plain/);
+    for (const protocol of ["h2c", "TLS/1.2", "tea, websocket"]) {
+      const other = new RawClient(port).get("/", `connection: upgrade, close\r\nupgrade: ${protocol}\r\n`);
+      assert.match(await other.ends(), /plain/);
+    }
+    const ask = `connection: upgrade, close\r\nupgrade: websocket\r\ncontent-length: 2\r\n`;
+    const post = new RawClient(port).send(`POST / HTTP/1.1\r\nhost: web\r\n${ask}\r\nhi`);
+    assert.match(await post.ends(), /plain/);
   });
 
   test("an upgrade on a kept connection is held as an upgrade, and dropped when its client leaves", async (t) => {

@@ -1,7 +1,7 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { type Clock, type ElastiError, errorText, http } from "@elasti/core";
+import { type Clock, errorText, http } from "@elasti/core";
 import { createProxyServer, type ProxyServer } from "http-proxy-3";
 import { answerSocket } from "../answers.ts";
 import type { ForwardOptions, ForwardOutcome, PodTarget } from "../contracts.ts";
@@ -131,7 +131,7 @@ class Upgrade {
 }
 
 /**
- * Carries upgrades (WebSocket) with http-proxy-3's `ws`. The connection to the pod is opened here first, so that a refused one
+ * Carries upgrades to WebSocket, and no others, with http-proxy-3's `ws`. The connection to the pod is opened here first, so that a refused one
  * leaves the request as it was and another pod can be tried; resets and half-closes are passed on in both directions.
  */
 export class Upgrades {
@@ -155,11 +155,6 @@ export class Upgrades {
     target: PodTarget,
     options: ForwardOptions,
   ): Promise<ForwardOutcome> {
-    const refused = refusal(request);
-    if (refused !== undefined) {
-      answerSocket(socket, refused);
-      return { kind: "answered", status: refused.status, fromPod: false };
-    }
     const leaving = new AbortController();
     const onLeave = () => leaving.abort(new Error("the client left"));
     const ignore = () => {};
@@ -202,13 +197,4 @@ export class Upgrades {
   close(): void {
     for (const { sockets } of this.#running.values()) for (const socket of sockets) reset(socket);
   }
-}
-
-/** http-proxy-3 hangs up without a word on anything but a WebSocket handshake. */
-function refusal(request: IncomingMessage): ElastiError | undefined {
-  if (request.method !== "GET")
-    return errors.ELASTI_BAD_REQUEST(`an upgrade is asked for with GET, not ${request.method}`);
-  if (request.headers.upgrade?.toLowerCase() !== "websocket")
-    return errors.ELASTI_BAD_REQUEST("only upgrades to websocket are passed on");
-  return undefined;
 }

@@ -76,9 +76,10 @@ export class HttpDoor {
   }
 }
 
-/** WebSocket and other protocols, but not h2c (RFC 9113 dropped it, and it smuggles) nor TLS, which are then plain requests. */
-function isUpgrade(request: IncomingMessage): boolean {
-  const wanted = request.headers.upgrade;
-  if (wanted === undefined || request.httpVersionMinor === 0) return false;
-  return !wanted.split(",").some((token) => /^(?:h2c?|tls)(?:\/|$)/i.test(token.trim()));
+/**
+ * WebSocket alone. Any other wish is overlooked, as RFC 9110 section 7.8 allows, and the request is a plain one: above all
+ * h2c (RFC 9113 dropped it, and it smuggles).
+ */
+function isUpgrade({ headers, httpVersionMinor, method }: IncomingMessage): boolean {
+  return method === "GET" && httpVersionMinor === 1 && headers.upgrade?.toLowerCase() === "websocket";
 }
