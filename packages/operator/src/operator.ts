@@ -233,15 +233,16 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     onWake: enqueue,
   });
 
-  const enqueueAll = (): void => {
-    for (const es of view.stores.elastiServices.list()) enqueue(keyOf(es.metadata.namespace ?? "", es.metadata.name));
+  const enqueueEach = (all: readonly ElastiService[]): void => {
+    for (const { metadata } of all) enqueue(keyOf(metadata.namespace ?? "", metadata.name));
   };
+  const enqueueAll = (): void => enqueueEach(view.stores.elastiServices.list());
   const enqueueOrphan = (key: string): void => {
     if (watched(splitKey(key).namespace)) orphanQueue.add(key);
   };
   const enqueueService = (ns: string, name: string): void => {
     const named = view.elastiServicesOf(ns, name);
-    for (const es of named) enqueue(keyOf(ns, es.metadata.name));
+    enqueueEach(named);
     if (named.length === 0 && name !== "") enqueueOrphan(keyOf(ns, name));
   };
   const subscribe = (): void => {
@@ -263,9 +264,12 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     cache.follow(view.stores.elastiServices);
     hub.onTraffic((key) => {
       const { namespace: ns, name } = splitKey(key);
-      for (const es of view.elastiServicesOf(ns, name)) enqueue(keyOf(ns, es.metadata.name));
+      // awake, the next round of the triggers is soon enough: of every request of a busy service nobody wants to hear
+      enqueueEach(view.elastiServicesOf(ns, name).filter(({ status }) => status?.phase !== "Serving"));
     });
-    hub.onChange(enqueueAll);
+    hub.onChange((changed) =>
+      changed === undefined ? enqueueAll() : enqueueEach(view.elastiServicesOfPorts(changed)),
+    );
     resolverSet.onChange(enqueueAll);
   };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Deployment, resources } from "@elasti/kube";
+import { type Deployment, resources, type Service } from "@elasti/kube";
 import { type Es, type OperatorWorld, startOperator } from "./kit/operator.ts";
 
 const rests = ({ status }: Es): boolean => status?.phase === "Serving" && status.conditions !== undefined;
@@ -33,6 +33,22 @@ describe("operator", () => {
     await world.until("web", ({ status }) => status?.conditions?.some(({ reason }) => reason === "Always") === true);
     assert.deepEqual((await writesAtRest()).slice(1), []);
     assert.equal(world.writes.filter((write) => write.startsWith("create endpointslices")).length, 1);
+  });
+
+  it("knows other Services on the same pods by their selectors", async () => {
+    await world.app("web");
+    await world.client.create<Service>(resources.services, {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "aside", namespace: "default" },
+      spec: { selector: { app: "web" }, ports: [{ port: 80 }] },
+    });
+    await world.elastiService("web");
+    const { status } = await world.until("web", rests);
+    assert.match(
+      status?.conditions?.find(({ type }) => type === "UnmanagedServices")?.message ?? "",
+      /^Service aside leads/,
+    );
   });
 
   it("replaces the probe in status as a whole", async () => {

@@ -45,6 +45,19 @@ const traffic = () => world.hub.traffic("shop", "web");
 const settle = () => world.clock.advance(2_000);
 
 describe("sessions", () => {
+  it("tells which ports a resolver opened and closed, and nothing of them when one comes or goes", async () => {
+    const told: (number[] | undefined)[] = [];
+    world.hub.onChange((ports) => told.push(ports === undefined ? undefined : [...ports].sort()));
+    const r1 = await world.join("r1", [10_000, 10_001]);
+    const next = changed();
+    r1.send({ type: "ports", ports: [10_001, 10_002] });
+    await next;
+    const gone = changed();
+    await r1.leave();
+    await gone;
+    assert.deepEqual(told, [undefined, [10_000, 10_002], undefined]);
+  });
+
   it("shows who is connected and what they listen on", async () => {
     const r1 = await world.join("r1", [10_000, 10_001]);
     const [view] = world.hub.resolvers();

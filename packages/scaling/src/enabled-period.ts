@@ -93,22 +93,26 @@ export class EnabledPeriod {
 export interface EnabledPeriodState {
   /** Sleeping is allowed. */
   readonly inside: boolean;
-  readonly nextChangeMs?: number;
   /** The period cannot be understood: then nothing sleeps, and nothing needs to be woken for it either. */
   readonly problem?: ElastiError;
 }
 
+/** Objects of a spec come frozen out of a store and are asked many times a minute; to parse one costs a millisecond. */
+const parsed = new WeakMap<EnabledPeriodSpec, EnabledPeriod | ElastiError>();
+
 /** Where a spec's period stands at a moment; without a period sleeping is always allowed. Never throws for what a spec says. */
 export function enabledPeriodAt(spec: EnabledPeriodSpec | undefined, atMs: number): EnabledPeriodState {
   if (spec === undefined) return { inside: true };
-  let period: EnabledPeriod;
-  try {
-    period = EnabledPeriod.parse(spec);
-  } catch (error) {
-    return { inside: false, problem: error as ElastiError };
+  let period = parsed.get(spec);
+  if (period === undefined) {
+    try {
+      period = EnabledPeriod.parse(spec);
+    } catch (error) {
+      period = error as ElastiError;
+    }
+    parsed.set(spec, period);
   }
-  const nextChangeMs = period.nextChange(atMs);
-  return { inside: period.inside(atMs), ...(nextChangeMs === undefined ? {} : { nextChangeMs }) };
+  return period instanceof EnabledPeriod ? { inside: period.inside(atMs) } : { inside: false, problem: period };
 }
 
 function validTimezone(timezone: string): boolean {

@@ -12,7 +12,7 @@ import {
 import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
 import { isOurs, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
-import type { Routing } from "../lifecycle/routing.ts";
+import { liveSelector, type Routing } from "../lifecycle/routing.ts";
 import type { Listed, Parts, Prepared, Warning } from "./parts.ts";
 import type { PortTable } from "./port-table.ts";
 import { deletePrivateService, desiredPrivateService, ensurePrivateService } from "./private-service.ts";
@@ -136,13 +136,15 @@ export class ClusterParts implements Parts {
     const { namespace = "" } = es.metadata;
     const service = view.services.get(namespace, es.spec.service);
     if (service === undefined) return [];
-    const neighbours = view.servicesOf(namespace);
-    const managed = new Set(
-      neighbours.map(({ metadata }) => metadata.name).filter((name) => this.ownerOf(namespace, name) !== undefined),
-    );
+    const labels = template?.metadata?.labels ?? liveSelector(service);
     return [
       ...sharedTargetNote(peersOf(es)),
-      ...unmanagedServicesNote(service, template?.metadata?.labels, neighbours, managed),
+      ...unmanagedServicesNote(
+        service,
+        labels,
+        view.servicesSelecting(namespace, labels),
+        (name) => this.ownerOf(namespace, name) !== undefined,
+      ),
     ];
   }
 

@@ -1,7 +1,7 @@
 import { API_VERSION, type ElastiService, FIELD_MANAGER, KIND, privateServiceName, SERVICE_LABEL } from "@elasti/api";
 import { isNotFound, type KubeClient, resources, type Service, type ServicePort } from "@elasti/kube";
 import { operatorErrors } from "../errors.ts";
-import { liveSelector } from "./service-check.ts";
+import { liveSelector } from "../lifecycle/routing.ts";
 
 /**
  * The headless Service whose slices list the target's pods while the public one is parked. It carries selector and ports

@@ -1,5 +1,6 @@
-import { type ElastiService, PARK_KEY, privateServiceName } from "@elasti/api";
+import { type ElastiService, privateServiceName, SERVICE_LABEL } from "@elasti/api";
 import type { Service, ServicePort } from "@elasti/kube";
+import { liveSelector } from "../lifecycle/routing.ts";
 
 /** Why a Service cannot be led to resolvers, and what to do about it. */
 export interface Refusal {
@@ -93,12 +94,6 @@ function localPolicy({ spec }: Service): "internalTrafficPolicy" | "externalTraf
   return external && spec.externalTrafficPolicy === "Local" ? "externalTrafficPolicy" : undefined;
 }
 
-/** The user's selector: the live one without our key. */
-export function liveSelector({ spec }: Service): Record<string, string> {
-  const { [PARK_KEY]: _, ...selector } = spec.selector ?? {};
-  return selector;
-}
-
 /** The ElastiService that has a Service, of several that name it: the oldest, then the one at work, then the first by name. */
 export function ownerAmong<T extends ElastiService>(candidates: readonly T[]): T | undefined {
   return candidates.toSorted(
@@ -127,26 +122,23 @@ export function sharedTargetNote(others: readonly ElastiService[]): Note[] {
 
 /**
  * Other Services by which clients reach the same pods without a resolver: they find nobody while the target sleeps.
- * @param podLabels of the target's pod template; the Service's own selector where they are not known
- * @param neighbours Services of the same namespace
- * @param managed names of the Services that an ElastiService names
+ * @param podLabels of the target's pods
+ * @param neighbours Services of the same namespace that may select them
+ * @param managed whether an ElastiService names a Service
  */
 export function unmanagedServicesNote(
   service: Service,
-  podLabels: Readonly<Record<string, string>> | undefined,
+  podLabels: Readonly<Record<string, string>>,
   neighbours: readonly Service[],
-  managed: ReadonlySet<string>,
+  managed: (name: string) => boolean,
 ): Note[] {
-  const labels = podLabels ?? liveSelector(service);
-  const privateNames = new Set([...managed, service.metadata.name].map(privateServiceName));
-  const found = neighbours.filter((other) => {
-    const { name } = other.metadata;
-    const { type, clusterIP } = other.spec;
+  const own = service.metadata.name;
+  const found = neighbours.filter(({ metadata: { name, labels }, spec: { type, clusterIP, ...spec } }) => {
     // a headless one is how a StatefulSet names its pods; nobody expects it to hold anything
-    if (name === service.metadata.name || managed.has(name) || privateNames.has(name)) return false;
-    if (type === "ExternalName" || clusterIP === "None") return false;
-    const selector = Object.entries(liveSelector(other));
-    return selector.length > 0 && selector.every(([key, value]) => labels[key] === value);
+    if (type === "ExternalName" || clusterIP === "None" || labels?.[SERVICE_LABEL] !== undefined) return false;
+    const selector = Object.entries(liveSelector({ spec }));
+    if (selector.length === 0 || selector.some(([key, value]) => podLabels[key] !== value)) return false;
+    return name !== own && name !== privateServiceName(own) && !managed(name);
   });
   if (found.length === 0) return [];
   const names = listOf(found.map(({ metadata }) => metadata.name).sort());

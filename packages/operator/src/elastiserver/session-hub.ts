@@ -83,7 +83,7 @@ export class SessionHub {
   readonly #byResolver = new Map<string, Session>();
   /** Resolvers without a session whose counts are kept for their return; the one gone longest comes first. */
   readonly #departed = new Set<string>();
-  readonly #changeListeners = new Set<() => void>();
+  readonly #changeListeners = new Set<(ports: ReadonlySet<number> | undefined) => void>();
   readonly #trafficListeners = new Set<(key: string) => void>();
   #serial = 0;
   #closed = false;
@@ -137,8 +137,12 @@ export class SessionHub {
     return [...this.#byResolver.values()].map((session) => session.view!);
   }
 
-  /** Calls back after a resolver came, went or changed its ports. @returns stops it */
-  onChange(listener: () => void): () => void {
+  /**
+   * Calls back after a resolver came, went or changed its ports.
+   * @param listener gets the ports that were opened or closed; undefined when a resolver came or went
+   * @returns stops it
+   */
+  onChange(listener: (ports: ReadonlySet<number> | undefined) => void): () => void {
     this.#changeListeners.add(listener);
     return () => this.#changeListeners.delete(listener);
   }
@@ -233,8 +237,9 @@ export class SessionHub {
     if (line.type === "hello") this.#hello(session, line);
     else if (view === undefined) session.connection.end("no-hello");
     else if (line.type === "ports") {
-      session.view = { ...view, ports: new Set(line.ports) };
-      this.#notify();
+      const ports = new Set(line.ports);
+      session.view = { ...view, ports };
+      this.#notify(view.ports.symmetricDifference(ports));
     } else if (line.type === "traffic") {
       this.#traffic(session, view.id, line.services);
     } else if (line.type === "sealed") this.#sealer.answered(view.id, session.serial, line);
@@ -293,8 +298,8 @@ export class SessionHub {
     this.#notify();
   }
 
-  #notify(): void {
-    for (const listener of this.#changeListeners) listener();
+  #notify(ports?: ReadonlySet<number>): void {
+    for (const listener of this.#changeListeners) listener(ports);
   }
 }
 

@@ -11,8 +11,12 @@ import {
   type Store,
 } from "@elasti/kube";
 import { OwnWrites } from "./own-writes.ts";
+import { liveSelector } from "./routing.ts";
 
 export type StoredElastiService = ElastiService & KubeObject;
+
+const pairKey = (namespace: string | undefined, key: string, value: string): string =>
+  keyOf(namespace, `${key}=${value}`);
 
 /** The Service that a slice is of, by its label. */
 function serviceKeysOf({ metadata: { namespace, labels } }: EndpointSlice): string[] {
@@ -53,12 +57,19 @@ export class ClusterView {
         indexers: {
           service: (es) => [keyOf(es.metadata.namespace, es.spec.service)],
           target: (es) => [keyOf(es.metadata.namespace, es.spec.scaleTargetRef.name)],
+          port: (es) => (es.status?.routes ?? []).map(({ resolverPort }) => String(resolverPort)),
         },
       }),
       services: new Reflector<Service>({
         ...common,
         resource: resources.services,
-        indexers: { namespace: ({ metadata }) => [metadata.namespace ?? ""] },
+        // by one pair of the selector, which any pod that it selects has among its labels
+        indexers: {
+          selector: (service) =>
+            Object.entries(liveSelector(service))
+              .slice(0, 1)
+              .map(([key, value]) => pairKey(service.metadata.namespace, key, value)),
+        },
       }),
       slices: new Reflector<EndpointSlice>({
         ...common,
@@ -92,8 +103,16 @@ export class ClusterView {
       .map((es) => this.elastiServices.get(namespace, es.metadata.name) ?? es);
   }
 
-  servicesOf(namespace: string): Service[] {
-    return this.stores.services.byIndex("namespace", namespace);
+  /** The Services that may select pods with these labels; whether they do, the rest of their selectors says. */
+  servicesSelecting(namespace: string, labels: Readonly<Record<string, string>>): Service[] {
+    return Object.entries(labels).flatMap(([key, value]) =>
+      this.stores.services.byIndex("selector", pairKey(namespace, key, value)),
+    );
+  }
+
+  /** The ElastiServices that one of these resolver ports leads to. */
+  elastiServicesOfPorts(ports: Iterable<number>): StoredElastiService[] {
+    return [...ports].flatMap((port) => this.stores.elastiServices.byIndex("port", String(port)));
   }
 
   /** The slices of a Service, whoever made them. */

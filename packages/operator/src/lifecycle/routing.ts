@@ -5,6 +5,12 @@ import type { ClusterView } from "./cluster-view.ts";
 /** The Service's selector carries our key. */
 export const isParked = (service: Service): boolean => service.spec.selector?.[PARK_KEY] !== undefined;
 
+/** The user's selector: the live one without our key. */
+export function liveSelector({ spec }: Pick<Service, "spec">): Record<string, string> {
+  const { [PARK_KEY]: _, ...selector } = spec.selector ?? {};
+  return selector;
+}
+
 /** Epoch of the last write of ours that concerned the park; 0 when there was none. */
 export function serviceEpoch(service: Service): number {
   const epoch = Number(service.metadata.annotations?.[SERVICE_EPOCH_ANNOTATION] ?? 0);
