@@ -35,9 +35,18 @@ export interface OperatorClientOptions {
 }
 
 /** Refusals that speak of one replica and not of the wake: another one may do it. */
-const replicaRefusals = new Set(["ELASTI_SERVER_BUSY", "ELASTI_SERVER_CLOSING", "ELASTI_TOKEN_REVIEW_UNAVAILABLE"]);
-/** Refusals that stay as they are however long one waits, although a person may change it. */
-const certainReasons = new Set(["ELASTI_SCALE_QUOTA"]);
+const replicaRefusals = new Set([
+  "ELASTI_SERVER_BUSY",
+  "ELASTI_SERVER_CLOSING",
+  "ELASTI_SCALE_CLOSED",
+  "ELASTI_KUBE_CLOSED",
+  "ELASTI_TOKEN_REVIEW_UNAVAILABLE",
+]);
+/**
+ * Refusals that stay as they are however long one waits, until a person changes something. They end all holds, so what is
+ * not named here is none, whatever else the answer says.
+ */
+const certainReasons = new Set(["ELASTI_SCALE_QUOTA", "ELASTI_SCALE_REFUSED"]);
 const maxAnswerBytes = 64 * 1024;
 
 /** Sends notifications to any replica of the operator, and to the next one at once when a replica cannot be reached. */
@@ -153,7 +162,7 @@ export class OperatorClient implements Notifier {
   }
 }
 
-/** Reads an answer. @param retryAfterMs given with every refusal that may be another one later */
+/** Reads an answer. @param retryAfterMs how long it asks to wait */
 export function resultOf(status: number, text: string, retryAfterMs: number | undefined): NotifyResult {
   let body: unknown;
   try {
@@ -168,12 +177,11 @@ export function resultOf(status: number, text: string, retryAfterMs: number | un
   const problem = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
   const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
   const reason = textOf(problem.reason);
-  const certain = status === 503 && reason !== undefined && (certainReasons.has(reason) || retryAfterMs === undefined);
   return {
     ok: false,
     reason: reason ?? `HTTP-${status}`,
     detail: textOf(problem.detail) ?? textOf(problem.title) ?? `the operator answered ${status}`,
-    certain,
+    certain: status === 503 && reason !== undefined && certainReasons.has(reason),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   };
 }

@@ -173,6 +173,7 @@ describe("answers of the operator", () => {
       false,
     ],
     ["a token that is not accepted", 401, problem("ELASTI_BAD_TOKEN"), undefined, "ELASTI_BAD_TOKEN", false],
+    ["a replica that stops", 503, problem("ELASTI_KUBE_CLOSED"), undefined, "ELASTI_KUBE_CLOSED", false],
     ["something in between", 502, "<html>", undefined, "HTTP-502", false],
     ["a 503 of something in between", 503, "<html>", undefined, "HTTP-503", false],
     ["a success that is none", 200, "{}", undefined, "ELASTI_OPERATOR_NONSENSE", false],
