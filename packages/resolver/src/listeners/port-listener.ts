@@ -68,7 +68,9 @@ export class PortListeners {
 
   async #open(port: number): Promise<void> {
     const { bindAddress } = this.#options;
-    const server = createServer({ noDelay: true }, (socket) => this.#options.onConnection(socket, port));
+    // Without keep-alive of TCP, a WebSocket whose client lost its power would keep its service awake for ever.
+    const settings = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
+    const server = createServer(settings, (socket) => this.#options.onConnection(socket, port));
     const listener: Listener = { server, state: "opening" };
     this.#listeners.set(port, listener);
     try {
