@@ -62,8 +62,10 @@ export function unsafeReason(request: IncomingMessage): string | undefined {
     if (name.length === 4 && name.toLowerCase() === "host") hosts += 1;
   }
   if (hosts > 1) return "more than one Host";
-  if (request.httpVersionMinor === 0) {
-    return request.headers["transfer-encoding"] === undefined ? undefined : "Transfer-Encoding in HTTP/1.0";
-  }
-  return hosts === 0 ? "no Host in HTTP/1.1" : undefined;
+  const coding = request.headers["transfer-encoding"];
+  if (request.httpVersionMinor === 0) return coding === undefined ? undefined : "Transfer-Encoding in HTTP/1.0";
+  if (hosts === 0) return "no Host in HTTP/1.1";
+  return coding === undefined || coding.trim().toLowerCase() === "chunked"
+    ? undefined
+    : "a transfer coding but chunked";
 }

@@ -68,15 +68,15 @@ export class RequestPath {
     const served = isAlone
       ? this.#serve(connection, request, response)
       : last.then(() => this.#serveNext(connection, request, response));
-    connection.last = served
-      .catch((error: unknown) => {
-        this.#options.logger.error({ error: errorText(error), reason: "request-failed" }, "request failed");
-        if (response.headersSent) response.destroy();
-        else this.#problem(response, errors.ELASTI_FORWARD_FAILED("the resolver failed"), true);
-      })
-      .finally(() => {
-        connection.active -= 1;
-      });
+    const ended = () => {
+      connection.active -= 1;
+    };
+    connection.last = served.then(ended, (error: unknown) => {
+      this.#options.logger.error({ error: errorText(error), reason: "request-failed" }, "request failed");
+      if (response.headersSent) response.destroy();
+      else this.#problem(response, errors.ELASTI_FORWARD_FAILED("the resolver failed"), true);
+      ended();
+    });
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {

@@ -296,27 +296,16 @@ describe("what the engine would trip over", () => {
 });
 
 describe("what two readers could read in two ways", () => {
-  for (const [name, head] of [
-    ["two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"],
-    ["the same Host twice", "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n"],
-    ["HTTP/1.0 with Transfer-Encoding", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
-    [
-      "a transfer coding beside chunked",
-      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    ],
-    ["an asterisk", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"],
-  ] as const) {
-    it(`refuses ${name} and sends nothing`, async (t) => {
-      const { pod, connections } = await headPod(t, () => {});
-      const { port, nextOutcome } = await front(t, pod);
-      const client = new RawClient(t, port);
-      client.send(head);
-      const text = await client.until("ELASTI_BAD_REQUEST");
-      assert.match(text, /^HTTP\/1.1 400 Bad Request\r\n/);
-      assert.deepEqual(await nextOutcome(), { kind: "answered", status: 400, fromPod: false });
-      assert.equal(connections(), 0);
-    });
-  }
+  it("refuses an asterisk and sends nothing", async (t) => {
+    const { pod, connections } = await headPod(t, () => {});
+    const { port, nextOutcome } = await front(t, pod);
+    const client = new RawClient(t, port);
+    client.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    const text = await client.until("ELASTI_BAD_REQUEST");
+    assert.match(text, /^HTTP\/1.1 400 Bad Request\r\n/);
+    assert.deepEqual(await nextOutcome(), { kind: "answered", status: 400, fromPod: false });
+    assert.equal(connections(), 0);
+  });
 
   for (const [name, head] of [
     ["both framings", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],

@@ -133,8 +133,10 @@ describe("what is not passed on", () => {
   const bad: Record<string, string> = {
     "HTTP/0.9": "GET /\r\n\r\n",
     "two Hosts": "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+    "the same Host twice": "GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n",
     "no Host": "GET / HTTP/1.1\r\n\r\n",
     "1.0 with Transfer-Encoding": "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a coding beside chunked": "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "both lengths": "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "no HTTP": "hello there\r\n\r\n",
     CONNECT: "CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n",

@@ -45,26 +45,6 @@ export function schemeOf(request: IncomingMessage): "http" | "https" {
   return "encrypted" in request.socket && request.socket.encrypted === true ? "https" : "http";
 }
 
-/**
- * Refuses what a pod could read in another way than this proxy did: two Hosts, a transfer coding other than chunked, chunked
- * under HTTP/1.0. @throws ELASTI_BAD_REQUEST
- */
-function refuseAmbiguous(request: IncomingMessage): void {
-  const { rawHeaders } = request;
-  let hosts = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!;
-    if (name.length === 4 && name.toLowerCase() === "host") hosts += 1;
-  }
-  if (hosts > 1) throw errors.ELASTI_BAD_REQUEST("the request has more than one Host field");
-  const coding = request.headers["transfer-encoding"];
-  if (coding === undefined) return;
-  if (request.httpVersionMajor === 1 && request.httpVersionMinor === 0)
-    throw errors.ELASTI_BAD_REQUEST("HTTP/1.0 has no Transfer-Encoding");
-  if (coding.trim().toLowerCase() !== "chunked")
-    throw errors.ELASTI_BAD_REQUEST("only the transfer coding `chunked` can be passed on");
-}
-
 /** `GET http://host/path` names its host twice; the request target counts (RFC 9112 section 3.2.2). */
 function originForm(target: string): { path: string; host?: string } {
   if (target.startsWith("/")) return { path: target };
@@ -74,9 +54,8 @@ function originForm(target: string): { path: string; host?: string } {
   return { path: rest.startsWith("/") ? rest : `/${rest}`, host: match[1]! };
 }
 
-/** The head to send to a pod for `request`. @throws ELASTI_BAD_REQUEST */
+/** The head to send to a pod for `request`, which must not be one that `unsafeReason` names. @throws ELASTI_BAD_REQUEST */
 export function outgoingHead(request: IncomingMessage): OutgoingHead {
-  refuseAmbiguous(request);
   const { path, host } = originForm(request.url ?? "/");
   const { rawHeaders } = request;
   const listed = listedIn(request.headers.connection);

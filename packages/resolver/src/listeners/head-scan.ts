@@ -28,7 +28,7 @@ export function findHeadEnd(bytes: Buffer, from: number): number {
 /**
  * A light reading of a complete request head, good enough to tell a plain request from what has to be looked at by the
  * HTTP server at once. Undefined for everything that is not plainly HTTP/1.0 or 1.1: bad lines, two Hosts, 1.0 with
- * Transfer-Encoding, CONNECT. Nothing is forwarded on the strength of this reading.
+ * Transfer-Encoding, other codings than chunked, CONNECT. Nothing is forwarded on the strength of this reading.
  */
 export function scanHead(bytes: Buffer, end: number): RequestHead | undefined {
   const lines = bytes.toString("latin1", 0, end - headEnd.length).split("\r\n");
@@ -45,6 +45,8 @@ export function scanHead(bytes: Buffer, end: number): RequestHead | undefined {
     if (known !== undefined && name === "host") return undefined;
     headers[name] = known === undefined ? value : `${known}, ${value}`;
   }
-  if (first[3] === "0" ? "transfer-encoding" in headers : !("host" in headers)) return undefined;
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && (first[3] === "0" || coding.toLowerCase() !== "chunked")) return undefined;
+  if (first[3] === "1" && !("host" in headers)) return undefined;
   return { method: first[1], url: first[2], headers };
 }
