@@ -423,6 +423,12 @@ describe("prove", () => {
     await r1.leave();
     const lost = await broken;
     assert.ok(!lost.ok && lost.reason === "session-lost");
+    const given = new AbortController();
+    const r2 = await world.join("r2");
+    const abandoned = world.hub.prove({ ...request, resolvers: ["r2"], signal: given.signal });
+    await r2.next("prove");
+    given.abort();
+    assert.deepEqual(await abandoned, { ok: false, reason: "closed", detail: "the sleep was given up" });
     const absent = await world.hub.prove({ ...request, resolvers: ["r9"] });
     assert.ok(!absent.ok && absent.reason === "no-session");
     const none = await world.hub.prove({ ...request, resolvers: [] });

@@ -70,6 +70,11 @@ describe("metadata of a Prometheus trigger", () => {
     ["a missing query", { ...good, query: "" }, /query: expected a PromQL query$/],
     ["a number as query", { ...good, query: 1 }, /query: expected a PromQL query, got 1$/],
     ["a query without end", { ...good, query: "x".repeat(20_000) }, /query: expected a query of at most 16384/],
+    [
+      "userinfo that cannot be read",
+      { ...good, serverAddress: "http://me:100%@p:9090" },
+      /serverAddress: expected .*user and password[^,]*$/,
+    ],
     ["no server at all", { ...good, serverAddress: undefined }, /serverAddress: expected the address .*no default/],
     [
       "a bare host",

@@ -24,6 +24,8 @@ export interface ProveRequest {
   readonly resolvers: readonly string[];
   /** For all rounds together, from the moment the first begins. */
   readonly timeoutMs: number;
+  /** Nobody waits for the outcome any more: others get their turn. */
+  readonly signal?: AbortSignal;
 }
 
 export type ProveOutcome =
@@ -65,6 +67,8 @@ interface Proof {
 }
 
 type Failure = Extract<ProveOutcome, { ok: false }>;
+const stopping: Failure = { ok: false, reason: "closed", detail: "the operator is stopping" };
+const abandoned: Failure = { ok: false, reason: "closed", detail: "the sleep was given up" };
 
 /**
  * Proves that new connections to a Service end at resolvers, by rounds of connections that carry no byte. A round that
@@ -92,7 +96,8 @@ export class Prover {
 
   async #prove(request: ProveRequest): Promise<ProveOutcome> {
     const resolvers = [...new Set(request.resolvers)];
-    if (this.#closed) return { ok: false, reason: "closed", detail: "the operator is stopping" };
+    if (this.#closed) return stopping;
+    if (request.signal?.aborted) return abandoned;
     if (resolvers.length === 0) return { ok: false, reason: "no-resolvers", detail: "no resolver can dial" };
     const sessions = new Map<string, number>();
     for (const id of resolvers) {
@@ -103,6 +108,8 @@ export class Prover {
     const key = keyOf(request.namespace, request.service);
     const proof: Proof = { key, sessions, round: undefined, abort: new AbortController(), failures: new Map() };
     const timer = this.#clock.after(request.timeoutMs, () => proof.abort.abort(timeUp(proof)));
+    const onAbort = () => proof.abort.abort(abandoned);
+    request.signal?.addEventListener("abort", onAbort, { once: true });
     this.#proofs.add(proof);
     try {
       let open = resolvers;
@@ -118,6 +125,7 @@ export class Prover {
       throw error;
     } finally {
       timer.cancel();
+      request.signal?.removeEventListener("abort", onAbort);
       this.#proofs.delete(proof);
     }
   }
@@ -212,8 +220,7 @@ export class Prover {
 
   close(): void {
     this.#closed = true;
-    const failure: Failure = { ok: false, reason: "closed", detail: "the operator is stopping" };
-    for (const proof of this.#proofs) proof.abort.abort(failure);
+    for (const proof of this.#proofs) proof.abort.abort(stopping);
   }
 }
 

@@ -68,6 +68,9 @@ export interface SessionHubOptions {
   readonly pingMs?: number;
 }
 
+/** Names of pods do not come back after a rollout, and each keeps a row per service until it is forgotten. */
+const maxDeparted = 32;
+
 /** The sessions of all resolvers with this replica: who they are, what they count, and the way to ask them to prove and seal. */
 export class SessionHub {
   readonly #clock: Clock;
@@ -288,7 +291,7 @@ export class SessionHub {
     this.#byResolver.delete(id);
     this.#departed.add(id);
     for (const oldest of this.#departed) {
-      if (this.#departed.size <= this.#maxSessions) break;
+      if (this.#departed.size <= maxDeparted) break;
       this.#departed.delete(oldest);
       this.#ledger.forgetResolver(oldest);
     }

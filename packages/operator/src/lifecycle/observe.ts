@@ -106,8 +106,13 @@ export function observe(facts: Facts): Observation {
   };
 }
 
-function lifecycleOf({ es, service, target, namespaceGoing }: Facts): Observation["lifecycle"] {
-  if (es.metadata.deletionTimestamp === undefined) return "live";
+/** Longest that a deleted ElastiService waits for its target to be woken: whoever may not scale it must still be able to delete. */
+const restoreAtMostMs = 600_000;
+
+function lifecycleOf({ es, service, target, namespaceGoing, nowMs }: Facts): Observation["lifecycle"] {
+  const { deletionTimestamp } = es.metadata;
+  if (deletionTimestamp === undefined) return "live";
+  if (nowMs - Date.parse(deletionTimestamp) > restoreAtMostMs) return "release";
   if (namespaceGoing || service === undefined || service.metadata.deletionTimestamp !== undefined) return "release";
   if (target.kind !== "found" || target.deleting) return "release";
   return "restore";

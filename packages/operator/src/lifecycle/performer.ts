@@ -191,6 +191,7 @@ export class Performer {
       port,
       resolvers: subject.listed,
       timeoutMs: proofTimeoutMs,
+      signal: run.signal,
     });
     this.#then(
       subject,

@@ -271,6 +271,7 @@ function waking(o: Observation, limits: Limits): Step {
     if (o.readyPods > 0) return setPhase("Serving", "a pod is ready");
   } else if (o.parked) {
     if (o.trustsReady || o.answered) return step("unpark", "waking");
+    if (o.resolvers === 0 && o.readyPods > 0) return step("unpark", "no resolver is up");
     if (o.readyPods > 0 && o.lifecycle === "restore") return step("unpark", "deleted");
   } else if (o.publicReady > 0) {
     return setPhase("Serving", "a pod is ready and published");

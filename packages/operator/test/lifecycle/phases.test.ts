@@ -221,6 +221,11 @@ describe("in Waking", () => {
     ["takes off a park that sleep had left", { parked: true }, "unpark"],
     ["waits for old pods first", { parked: true, podsGone: false, phaseAgeMs: 500 }, "wait"],
     ["no readiness probe: parked until a pod has answered", { parked: true, trustsReady: false, readyPods: 1 }, "wait"],
+    [
+      "no readiness probe and no resolver: clients go to the pods rather than nowhere",
+      { parked: true, trustsReady: false, readyPods: 1, resolvers: 0, slice: "absent" },
+      "unpark",
+    ],
     ["no readiness probe: then not", { parked: true, trustsReady: false, answered: true }, "unpark"],
     ["Always: serves when a pod is ready", { mode: "Always", parked: true, readyPods: 1 }, "Serving"],
     ["falls asleep again when it is taken back", { replicas: 0 }, "Asleep"],

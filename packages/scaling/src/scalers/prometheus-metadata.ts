@@ -128,8 +128,10 @@ export function readPrometheusMetadata(
       headers.authorization = settings.defaultAuthorization;
   }
   if (server !== undefined && server.username !== "") {
-    const pair = `${decodeURIComponent(server.username)}:${decodeURIComponent(server.password)}`;
-    headers.authorization = `Basic ${Buffer.from(pair).toString("base64")}`;
+    const pair = userinfo(server);
+    if (pair === undefined)
+      wrong("serverAddress", "an address whose user and password have % only before two hex digits");
+    else headers.authorization = `Basic ${Buffer.from(pair).toString("base64")}`;
     server.username = "";
     server.password = "";
   }
@@ -185,6 +187,14 @@ function baseUrl(text: string): URL | undefined {
   const url = new URL(text);
   if (url.protocol !== "http:" && url.protocol !== "https:") return undefined;
   return url.hostname === "" || url.search !== "" || url.hash !== "" ? undefined : url;
+}
+
+function userinfo({ username, password }: URL): string | undefined {
+  try {
+    return `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  } catch {
+    return undefined;
+  }
 }
 
 const hideUserinfo = (text: string): string => text.replace(/\/\/[^/@]*@/, "//***@");
