@@ -250,6 +250,9 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       const { object } = event;
       const ns = object.metadata.namespace ?? "";
       enqueue(keyOf(ns, object.metadata.name));
+      // those that share a target fall asleep together, and not each when its triggers are asked next
+      if (event.type === "modified" && event.old.status?.phase !== object.status?.phase)
+        enqueueEach(view.elastiServicesOfTarget(ns, object.spec.scaleTargetRef.name));
       const left = event.type === "deleted" ? object : event.type === "modified" ? event.old : undefined;
       if (left === undefined || (event.type === "modified" && left.spec.service === object.spec.service)) return;
       // another that names the same Service may have it now; otherwise nobody has

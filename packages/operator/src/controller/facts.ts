@@ -65,9 +65,10 @@ export class FactsGatherer {
     });
   }
 
-  /** How long nodes and connections are given to follow a change, in ms. */
+  /** How long nodes and connections are given to follow a change, in ms: the longest of those that sleep together, so that none waits for another in Sealed. */
   graceMsOf(es: StoredElastiService): number {
-    return Math.max(this.#options.minGraceMs, (es.spec.routing?.graceSeconds ?? specDefaults.graceSeconds) * 1_000);
+    const wanted = [es, ...this.peersOf(es)].map(({ spec }) => spec.routing?.graceSeconds ?? specDefaults.graceSeconds);
+    return Math.max(this.#options.minGraceMs, ...wanted.map((seconds) => seconds * 1_000));
   }
 
   /** The other ElastiServices with the same target, as far as they are acted on: one that is refused stops nobody. */
