@@ -100,10 +100,8 @@ export const isNotFound = (error: unknown): boolean => hasCode(error, "ELASTI_KU
 export const isConflict = (error: unknown): boolean => hasCode(error, "ELASTI_KUBE_CONFLICT");
 export const isAlreadyExists = (error: unknown): boolean => hasCode(error, "ELASTI_KUBE_ALREADY_EXISTS");
 export const isGone = (error: unknown): boolean => hasCode(error, "ELASTI_KUBE_GONE");
-export const isInvalid = (error: unknown): boolean => hasCode(error, "ELASTI_KUBE_INVALID");
 export const isForbidden = (error: unknown): boolean => hasCode(error, "ELASTI_KUBE_FORBIDDEN");
 export const isTimeout = (error: unknown): boolean => hasCode(error, "ELASTI_KUBE_TIMEOUT");
-export const isUnavailable = (error: unknown): boolean => hasCode(error, "ELASTI_KUBE_UNAVAILABLE");
 
 /** Whether a write that failed so may have been stored all the same: it left this process and no answer says otherwise. */
 export function isOutcomeUnknown(error: unknown): boolean {

@@ -1,4 +1,3 @@
-export * from "./apply.ts";
 export * from "./client.ts";
 export * from "./cluster.ts";
 export * from "./errors.ts";

@@ -21,8 +21,6 @@ export interface LeaderElectorOptions {
   /** What a leader does; its signal aborts when leadership ends. Its end or failure does not end leadership. */
   onStartedLeading: (signal: AbortSignal) => void | Promise<void>;
   onStoppedLeading?: () => void;
-  /** Another candidate (or this one) was seen to lead. */
-  onNewLeader?: (identity: string) => void;
   random?: () => number;
 }
 
@@ -176,9 +174,7 @@ export class LeaderElector {
     const at = this.#observed?.spec === spec ? this.#observed.at : this.#options.clock.monotonic();
     this.#observed = { lease: { ...lease, spec: lease.spec ?? {} }, spec, at };
     const holder = lease.spec?.holderIdentity;
-    if (holder === undefined || holder === null || holder === "" || holder === this.#leader) return;
-    this.#leader = holder;
-    this.#options.onNewLeader?.(holder);
+    if (holder !== undefined && holder !== null && holder !== "") this.#leader = holder;
   }
 
   /** Writes our name and the time into the Lease where it is free, ours or expired. */

@@ -89,12 +89,6 @@ export class RestMapper {
     });
   }
 
-  /** Forgets what is known of one group version, e.g. when its CustomResourceDefinition changed, or of all. */
-  invalidate(apiVersion?: string): void {
-    if (apiVersion === undefined) this.#known.clear();
-    else this.#known.delete(apiVersion);
-  }
-
   #stale(discovered: Discovered): boolean {
     return this.#clock.monotonic() - discovered.at >= this.#missIntervalMs;
   }

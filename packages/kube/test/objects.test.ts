@@ -1,14 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { ManualClock } from "@elasti/core/testing";
-import {
-  type KubeClient,
-  mergePatchWithPrecondition,
-  RestMapper,
-  resources,
-  reviewToken,
-  ScaleClient,
-} from "../src/index.ts";
+import { type KubeClient, RestMapper, resources, reviewToken, ScaleClient } from "../src/index.ts";
 import { answer, configMap, ScriptedServer, status } from "./scripted-server.ts";
 
 let server: ScriptedServer;
@@ -87,17 +80,6 @@ test("a fence can be conditional too", async () => {
     namespace: "default",
     resourceVersion: "8",
   });
-});
-
-test("a merge patch carries the version that was read", async () => {
-  server.script = (_asked, response) => answer(response, 200, configMap("a", "8"));
-  await mergePatchWithPrecondition(client, resources.configMaps, configMap("a", "7"), {
-    metadata: { labels: { x: "y" } },
-  });
-  assert.deepEqual(server.asked[0]!.body, { metadata: { labels: { x: "y" }, resourceVersion: "7" } });
-  const unread = configMap("a", "7");
-  delete unread.metadata.resourceVersion;
-  assert.throws(() => mergePatchWithPrecondition(client, resources.configMaps, unread, {}), TypeError);
 });
 
 const appsV1 = {

@@ -1,4 +1,4 @@
-import { type ElastiService, keyOf, specDefaults, splitKey } from "@elasti/api";
+import { type ElastiService, specDefaults, splitKey } from "@elasti/api";
 import { type Clock, errorText, type Logger, type Timer } from "@elasti/core";
 import { type Scaler, spreadOffsetMs, type Verdict } from "@elasti/scaling";
 import PQueue from "p-queue";
@@ -134,5 +134,3 @@ const unknown = (reason: string, message: string, sampledAtMs: number): Verdict 
 /** Seconds after the last activity before the target may sleep. */
 export const cooldownMsOf = (es: ElastiService): number =>
   (es.spec.cooldownPeriod ?? specDefaults.cooldownSeconds) * 1_000;
-
-export const serviceKeyOf = (es: ElastiService): string => keyOf(es.metadata.namespace ?? "", es.spec.service);

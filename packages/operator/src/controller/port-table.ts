@@ -100,12 +100,6 @@ export class PortTable {
     if (ask(this.#byService.get(service) ?? new Map()).size > 0) await this.#change(ask);
   }
 
-  /** Services that have ports now, to find those whose ElastiService has gone. */
-  async services(): Promise<Set<string>> {
-    await this.#load();
-    return new Set([...this.#rows.values()].filter((row) => row.releasedAt === undefined).map((row) => row.service));
-  }
-
   /** Forgets what was read: a new leader reads what others have written. */
   reload(): void {
     this.#loaded = undefined;

@@ -217,16 +217,6 @@ export class TargetCache {
     return () => this.#listeners.delete(listener);
   }
 
-  /** A kind may have come or gained its scale subresource: looks for those that are missing, now. */
-  kindsChanged(): void {
-    for (const kind of this.#kinds.values()) {
-      if (kind.shared !== undefined) continue;
-      kind.retry?.cancel();
-      kind.backoff.reset();
-      void this.#map(kind);
-    }
-  }
-
   async close(): Promise<void> {
     this.#closed = true;
     this.#listeners.clear();
