@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { ManualClock } from "@elasti/core/testing";
 import { type KubeClient, RestMapper, resources, reviewToken, ScaleClient } from "../src/index.ts";
-import { answer, configMap, ScriptedServer, status } from "./scripted-server.ts";
+import { answer, ScriptedServer, status } from "./scripted-server.ts";
 
 let server: ScriptedServer;
 let client: KubeClient;
