@@ -147,7 +147,7 @@ export const operatorSettings = {
   }),
   kubeTimeoutMs: setting.durationMs({
     env: "ELASTI_KUBE_TIMEOUT",
-    fallback: "8s",
+    fallback: "5s",
     minMs: 200,
     maxMs: 60_000,
     description:

@@ -41,6 +41,7 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
       ...(inCluster === undefined ? {} : { inCluster }),
     });
     const client = createKubeClient({ cluster, logger, clock, metrics, requestTimeoutMs: config.kubeTimeoutMs });
+    const leaseClient = createKubeClient({ cluster, logger, clock, maxConnections: 1 });
     const allowedAccounts =
       config.allowedAccounts.length > 0 ? config.allowedAccounts : [defaultAccount(config.podNamespace)];
     const authenticator: Authenticator =
@@ -51,7 +52,7 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
             { allowedAccounts },
           );
     const lifecycle = new Lifecycle(logger, { clock });
-    lifecycle.add("operator", createOperator(config, { client, authenticator, clock, logger, metrics }));
+    lifecycle.add("operator", createOperator(config, { client, leaseClient, authenticator, clock, logger, metrics }));
     return await runUntilSignal(lifecycle, logger);
   } catch (error) {
     const details = error instanceof ElastiError ? error.details : {};

@@ -45,6 +45,8 @@ import { Waker } from "./waker.ts";
 
 export interface OperatorDeps {
   readonly client: KubeClient;
+  /** For the Lease alone, so that a renewal does not wait behind other calls; `client` where it is left out. */
+  readonly leaseClient?: KubeClient;
   readonly authenticator: Authenticator;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -277,7 +279,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   };
 
   const elector = new LeaderElector({
-    client,
+    client: deps.leaseClient ?? client,
     clock,
     logger,
     namespace,
@@ -325,6 +327,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
 
   const lifecycle = new Lifecycle(logger, { clock });
   lifecycle.add("client", { close: () => client.close() });
+  lifecycle.add("lease-client", { close: () => deps.leaseClient?.close() });
   lifecycle.add("events", { close: () => recorder.close() });
   lifecycle.add("queries", queries);
   lifecycle.add("scale", scale);

@@ -35,6 +35,20 @@ describe("operator", () => {
     assert.equal(world.writes.filter((write) => write.startsWith("create endpointslices")).length, 1);
   });
 
+  it("says in status what keeps a pass from going on, and goes on when it can", async () => {
+    const denied = world.faults.fail({ verb: "create", resource: "services" }, 403, {
+      message: "services is forbidden",
+    });
+    await world.app("web");
+    await world.elastiService("web");
+    const failed = await world.until("web", ({ status }) =>
+      (status?.conditions ?? []).some(({ reason }) => reason === "ReconcileFailed"),
+    );
+    assert.match(failed.status?.conditions?.[0]?.message ?? "", /create services.*forbidden/);
+    denied.remove();
+    await world.until("web", rests);
+  });
+
   it("knows other Services on the same pods by their selectors", async () => {
     await world.app("web");
     await world.client.create<Service>(resources.services, {

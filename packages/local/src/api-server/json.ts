@@ -78,3 +78,13 @@ export function jsonText(object: object): string {
   }
   return text;
 }
+
+/** The same with the fields of all objects in alphabetical order. */
+export function sortedKeys<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(sortedKeys) as T;
+  if (!isJsonObject(value)) return value;
+  const fields = Object.keys(value)
+    .sort()
+    .map((key) => [key, sortedKeys(value[key])]);
+  return Object.fromEntries(fields) as T;
+}

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "@elasti/core";
 import type { ObjectMeta } from "@elasti/kube";
 import { type FieldError, invalid } from "./field-error.ts";
-import { type ApiObject, cloneJson, isJsonObject, jsonEqual } from "./json.ts";
+import { type ApiObject, cloneJson, isJsonObject, jsonEqual, sortedKeys } from "./json.ts";
 import { apiVersionOf, collectionOf, type Kind } from "./kind.ts";
 import { type FieldWriter, trackFields } from "./managed-fields.ts";
 import { carriedMetadata, checkNamespace, compactMetadata, validateMetadataUpdate } from "./metadata.ts";
@@ -86,7 +86,7 @@ export class Objects {
     const unallocated = kind.allocate?.(object, undefined) ?? [];
     if (unallocated.length > 0) throw invalidObject(resource, name, unallocated);
     trackFields(undefined, object, this.#writer(kind, context));
-    return this.store.put(collectionOf(resource), object);
+    return this.#put(kind, object);
   }
 
   /**
@@ -161,7 +161,7 @@ export class Objects {
       delete metadata.deletionGracePeriodSeconds;
     }
     if (options.dryRun === true) return { object, removed: false };
-    return { object: this.store.put(collectionOf(kind.resource), object), removed: false };
+    return { object: this.#put(kind, object), removed: false };
   }
 
   /** RFC 3339 in whole seconds, as metav1.Time. */
@@ -186,7 +186,12 @@ export class Objects {
     }
     // a write that changes nothing does not move the revision
     if (jsonEqual(object, previous)) return previous;
-    return this.store.put(collectionOf(kind.resource), object);
+    return this.#put(kind, object);
+  }
+
+  /** Go gives out the fields of what has no type of its own in alphabetical order, and so does the real API server. */
+  #put(kind: Kind, object: ApiObject): ApiObject {
+    return this.store.put(collectionOf(kind.resource), kind.custom ? sortedKeys(object) : object);
   }
 
   #remove(kind: Kind, object: ApiObject): void {

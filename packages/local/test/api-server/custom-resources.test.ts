@@ -263,3 +263,15 @@ test("ElastiServices are served by their own definition", async (t) => {
     ["spec.minTargetReplicas", "spec.triggers[0].type"],
   );
 });
+
+test("gives the fields of custom resources in alphabetical order, as Go does", async (t) => {
+  const api = await startApi(t);
+  await withWidgets(api);
+  const { body } = await api.send(
+    "POST",
+    widgets,
+    widget({ size: 3, free: { b: 1, a: { d: 1, c: 2 } }, color: "blue" }),
+  );
+  const kept = JSON.stringify(body.spec);
+  assert.equal(kept, '{"color":"blue","free":{"a":{"c":2,"d":1},"b":1},"size":3}');
+});

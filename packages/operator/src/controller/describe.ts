@@ -36,6 +36,14 @@ describe.refused = (es: StoredElastiService, why: { nowMs: number; reason: strin
     { nowMs: why.nowMs, generation: es.metadata.generation },
   );
 
+/** Those of one whose pass failed: the others stay as they were. */
+describe.failed = (es: StoredElastiService, failure: { nowMs: number; message: string }): Condition[] => {
+  const before = es.status?.conditions ?? [];
+  const others = before.filter(({ type }) => type !== "Ready");
+  const ready = { type: "Ready", status: "False", reason: "ReconcileFailed", message: failure.message } as const;
+  return setConditions(before, [ready, ...others], { nowMs: failure.nowMs, generation: es.metadata.generation });
+};
+
 function ready({ observation, prepared, target: state, step }: Description): ConditionUpdate {
   const type = "Ready";
   if (prepared.refused !== undefined) return { type, status: "False", ...prepared.refused };

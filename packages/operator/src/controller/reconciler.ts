@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Condition, type ElastiServiceStatus, FIELD_MANAGER, FINALIZER, keyOf, type Route } from "@elasti/api";
-import type { Clock, Logger } from "@elasti/core";
+import { type Clock, errorText, type Logger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, resources, type Service, type WorkResult } from "@elasti/kube";
 import type { ScaleHandler } from "@elasti/scaling";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
@@ -18,8 +18,11 @@ import type { Parts, Prepared } from "./parts.ts";
 
 /** Steps of one pass; what is left over goes on in the next. */
 const MAX_STEPS = 24;
-/** After a conflict: our view is behind, and an event is on its way; this is for the one that is not. */
-const CONFLICT_PAUSE_MS = 200;
+/**
+ * After a conflict: our view is behind, and an event is on its way; these are for the one that is not. Doubled by each
+ * conflict that follows, so that a watch that is broken does not lead to a stream of writes.
+ */
+const CONFLICT_PAUSE_MS = { first: 200, longest: 15_000 } as const;
 
 export interface ReconcilerOptions {
   client: KubeClient;
@@ -71,9 +74,18 @@ export class ElastiServiceReconciler {
     try {
       if (parts.ownerOf(namespace, current.spec.service)?.metadata.uid !== current.metadata.uid)
         return await this.#refuse(current);
-      return await this.#lead(key, current);
+      const result = await this.#lead(key, current);
+      memories.of(key).conflicts = 0;
+      return result;
     } catch (error) {
-      if (isConflict(error) || isNotFound(error)) return { requeueAfterMs: CONFLICT_PAUSE_MS, conflict: true };
+      if (isConflict(error) || isNotFound(error)) {
+        const memory = memories.of(key);
+        const { first, longest } = CONFLICT_PAUSE_MS;
+        const requeueAfterMs = Math.min(longest, first * 2 ** Math.min(memory.conflicts, 10));
+        memory.conflicts += 1;
+        return { requeueAfterMs, conflict: true };
+      }
+      await this.#showFailure(current, error);
       throw error;
     }
   }
@@ -252,6 +264,21 @@ export class ElastiServiceReconciler {
         { key, phase: o.phase, epoch: o.epoch, reason: step.do },
         step.do === "wait" ? "" : step.why,
       );
+  }
+
+  /** A pass that cannot go on says so in status, where that can be written; the queue tries again. */
+  async #showFailure(es: StoredElastiService, error: unknown): Promise<void> {
+    const { status, clock, logger, view } = this.#options;
+    const { namespace = "", name } = es.metadata;
+    const current = view.elastiServices.get(namespace, name);
+    if (current === undefined || current.metadata.deletionTimestamp !== undefined) return;
+    const conditions = describe.failed(current, { nowMs: clock.now(), message: errorText(error) });
+    if (isDeepStrictEqual(conditions, current.status?.conditions ?? [])) return;
+    try {
+      await status.write(current, { conditions });
+    } catch (failure) {
+      logger.debug({ namespace, service: es.spec.service, error: errorText(failure) }, "status could not be written");
+    }
   }
 
   /** Not the leader: only drops resolvers that are gone from slices that stand. */

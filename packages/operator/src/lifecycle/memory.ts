@@ -10,6 +10,8 @@ export interface ServiceMemory extends Memory {
   failures: number;
   /** Not before this time is another sleep begun. */
   notBeforeMs: number;
+  /** Passes in a row that ended by a conflict. */
+  conflicts: number;
   /** Why routing by the resolvers could not be proven. */
   routingProblem: { reason: string; message: string } | undefined;
 }
@@ -28,6 +30,7 @@ export class Memories {
         lastActiveMs: 0,
         failures: 0,
         notBeforeMs: 0,
+        conflicts: 0,
         routingProblem: undefined,
       };
       this.#byKey.set(key, memory);

@@ -9,8 +9,6 @@ import {
   FaultInjector,
   type KubeClient,
   type KubeObject,
-  type KubeRequest,
-  type KubeResponse,
   Reflector,
   resources,
   type Service,
@@ -47,28 +45,6 @@ export interface OperatorWorld {
   close(): Promise<void>;
 }
 
-/** Go writes the keys of what has no type of its own in alphabetical order, and so does the real API server. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, part]) => [key, sorted(part)]),
-  );
-}
-
-const asGo = async (request: KubeRequest, next: (request: KubeRequest) => Promise<KubeResponse>) => {
-  const { events, ...response } = await next(request);
-  if (events === undefined) return { ...response, body: sorted(response.body) };
-  return {
-    ...response,
-    events: (async function* () {
-      for await (const { type, object } of events) yield { type, object: sorted(object) };
-    })(),
-  };
-};
-
 export async function startOperator(env: Record<string, string> = {}): Promise<OperatorWorld> {
   const api = await startApiServer({ tokens: { secret: "operator" } });
   const client = createKubeClient({ cluster: { server: api.url, token: async () => "secret" } });
@@ -94,7 +70,6 @@ export async function startOperator(env: Record<string, string> = {}): Promise<O
         return await next(request);
       },
       faults.transport,
-      asGo,
     ],
   });
   const port = await freePort();
