@@ -168,9 +168,7 @@ export class Resolver implements ResolverView {
 
   /** Forwarded and not finished, over all services: requests and upgraded connections. */
   get inFlight(): number {
-    let sum = 0;
-    for (const { state } of this.#routes.services()) sum += state.inFlight;
-    return sum;
+    return this.#budget.inFlight;
   }
 
   /** Holds of one service; undefined for one that is not known. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
 import { Drain } from "../src/drain.ts";
-import { RawClient, startPod, startWorld, until } from "./support/world.ts";
+import { RawClient, startPod, startWorld, until, webService } from "./support/world.ts";
 
 test("stops being ready, goes on serving, lets what waits be answered, then is done", async (t) => {
   const world = await startWorld();
@@ -55,4 +55,25 @@ test("answers 503 what is still held at the limit", async (t) => {
   await clock.advance(60_000);
   await done;
   assert.match(await client.ends(), /^HTTP\/1.1 503.*ELASTI_DRAINING/s);
+});
+
+test("waits for what runs for a service that is gone", async (t) => {
+  const world = await startWorld();
+  t.after(() => world.close());
+  const reached = Promise.withResolvers<() => void>();
+  const pod = await startPod("a", (_request, response) => reached.resolve(() => response.end("late")));
+  t.after(() => pod.close());
+  world.pods.set(pod.target);
+  const client = new RawClient(world.port).get("/", "connection: close\r\n");
+  const answer = await reached.promise;
+  world.resolver.remove(webService({}));
+  let idle = false;
+  const end = world.resolver.whenIdle().then(() => {
+    idle = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(idle, false);
+  answer();
+  assert.match(await client.ends(), /late/);
+  await end;
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { systemClock } from "@elasti/core";
 import { PodForwarder } from "../src/forward/forwarder.ts";
-import { freePort, RawClient, startPod, startWorld, until } from "./support/world.ts";
+import { freePort, RawClient, startPod, startWorld, until, webService } from "./support/world.ts";
 
 /** The same numbers in every run. */
 function numbers(seed: number): (below: number) => number {
@@ -35,7 +35,7 @@ for (const seed of [1, 2, 3]) {
     });
     t.after(() => pod.close());
     pod.server.on("upgrade", (_request, socket) => {
-      socket.on("error", () => {});
+      socket.on("error", () => {}).resume();
       socket.end("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nbye");
     });
     const dead = { uid: "dead", name: "dead", address: "127.0.0.1", port: await freePort() };
@@ -43,7 +43,7 @@ for (const seed of [1, 2, 3]) {
     const clients: RawClient[] = [];
     for (let step = 0; step < 600; step++) {
       const client = clients[next(Math.max(1, clients.length))];
-      const what = next(14);
+      const what = next(17);
       if (what < 4) clients.push(new RawClient(world.port).get(`/${step}`));
       else if (what === 4) clients.push(new RawClient(world.port));
       else if (what === 5) clients.push(new RawClient(world.port).send("GET / HT"));
@@ -60,7 +60,17 @@ for (const seed of [1, 2, 3]) {
       else if (what === 10) client?.socket.resetAndDestroy();
       else if (what === 11) client?.socket.end();
       else if (what === 12) world.pods.set(...[[], [pod.target], [dead], [dead, pod.target]][next(4)]!);
-      else world.phase({ phase: phases[next(phases.length)]!, podsGone: next(2) === 0 });
+      else if (what === 13) clients.push(new RawClient(world.port).get("/a").get("/b", "expect: tea\r\n").get("/c"));
+      else if (what === 14)
+        clients.push(
+          new RawClient(world.port).send(
+            "POST / HTTP/1.1\r\nhost: web\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\nhello",
+          ),
+        );
+      else {
+        if (what === 15 && next(4) === 0) world.resolver.remove(webService({}));
+        world.phase({ phase: phases[next(phases.length)]!, podsGone: next(2) === 0 });
+      }
       for (let turns = next(4); turns > 0; turns--) await turn();
     }
     world.phase({ phase: "Waking" });

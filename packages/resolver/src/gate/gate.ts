@@ -111,7 +111,8 @@ export class Gate {
   finish(admission: Admission, outcome: "answered" | "refused" | "busy" | "left"): void {
     if (admission.finished) return;
     admission.finished = true;
-    const { state, clock } = this.#deps;
+    const { state, clock, budget } = this.#deps;
+    budget.inFlight -= 1;
     const load = this.#loads.get(admission.pod.uid);
     if (load !== undefined) {
       load.inFlight -= 1;
@@ -243,7 +244,8 @@ export class Gate {
   #admission(pod: PodTarget, counted: boolean, seq: number, heldSince: number | undefined): Admission {
     const load = this.#loads.get(pod.uid) ?? this.#addLoad(pod);
     load.inFlight += 1;
-    const { state, clock } = this.#deps;
+    const { state, clock, budget } = this.#deps;
+    budget.inFlight += 1;
     return { pod, epoch: state.beginForward(), counted, at: clock.monotonic(), seq, heldSince, finished: false };
   }
 

@@ -35,10 +35,11 @@ export interface Wait {
 
 export type Ticket = QueueNode<Wait>;
 
-/** Holds of the whole process. */
+/** Holds of the whole process, and what is sent on and not finished, that of removed services too. */
 export class HoldBudget {
   readonly max: number;
   used = 0;
+  inFlight = 0;
 
   constructor(max: number) {
     this.max = max;
