@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { PARK_KEY } from "@elasti/api";
 import { type Deployment, resources, type Service } from "@elasti/kube";
 import { type Es, type OperatorWorld, startOperator } from "./kit/operator.ts";
 
@@ -47,6 +48,25 @@ describe("operator", () => {
     assert.match(failed.status?.conditions?.[0]?.message ?? "", /create services.*forbidden/);
     denied.remove();
     await world.until("web", rests);
+  });
+
+  it("does not fight whoever takes the park off in mode Always", async () => {
+    await world.app("web");
+    await world.elastiService("web");
+    await world.resolver();
+    const selector = async () => (await world.client.get<Service>(resources.services, "default", "web")).spec.selector;
+    await world.until("web", ({ status }) => status?.conditions?.some(({ reason }) => reason === "Always") === true);
+    assert.equal((await selector())?.[PARK_KEY], "true");
+    await world.client.patch<Service>(resources.services, "default", "web", "merge", {
+      spec: { selector: { [PARK_KEY]: null } },
+    });
+    const { status } = await world.until("web", (es) =>
+      (es.status?.conditions ?? []).some(({ type }) => type === "SelectorReverted"),
+    );
+    assert.equal(status?.routingMode, "EndpointSlice");
+    assert.equal(status?.conditions?.find(({ type }) => type === "Idle")?.reason, "SelectorReverted");
+    await writesAtRest();
+    assert.deepEqual(await selector(), { app: "web" });
   });
 
   it("knows other Services on the same pods by their selectors", async () => {

@@ -100,7 +100,7 @@ function optional({ memory, warnings }: Description): ConditionUpdate[] {
       status: "True",
       reason: "SelectorReverted",
       message:
-        "somebody takes off the key that Elasti adds to the Service's selector: sleeping goes on in EndpointSlice mode; let your GitOps tool ignore spec.selector['elasti.truefoundry.com/parked']",
+        "somebody takes off the key that Elasti adds to the Service's selector, so it goes on in mode EndpointSlice; let your GitOps tool ignore spec.selector['elasti.truefoundry.com/parked']",
     });
   }
   return updates;

@@ -42,7 +42,8 @@ export class FactsGatherer {
     const now = clock.now();
     const traffic = hub.traffic(namespace, es.spec.service);
     const memory = memories.of(key);
-    const { autoscaler } = es.spec;
+    const { autoscaler, triggers = [] } = es.spec;
+    const countsTraffic = triggers.length === 0 || triggers.some(({ type }) => type === "traffic");
     const period = enabledPeriodAt(es.spec.enabledPeriod, now);
     return maySleep({
       nowMs: now,
@@ -61,6 +62,7 @@ export class FactsGatherer {
       held: traffic.held,
       silentResolvers: requiredResolvers().filter((id) => !traffic.reporters.includes(id)),
       notBeforeMs: memory.notBeforeMs,
+      blind: countsTraffic && memory.parkReverted,
       autoscaler: autoscaler === undefined ? undefined : `${autoscaler.type} ${autoscaler.name}`,
     });
   }

@@ -1,5 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
-import { type Condition, type ElastiServiceStatus, FIELD_MANAGER, FINALIZER, keyOf, type Route } from "@elasti/api";
+import {
+  type Condition,
+  type ElastiServiceStatus,
+  FIELD_MANAGER,
+  FINALIZER,
+  keyOf,
+  type Route,
+  wantedRoutingMode,
+} from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, resources, type Service, type WorkResult } from "@elasti/kube";
 import type { ScaleHandler } from "@elasti/scaling";
@@ -222,17 +230,22 @@ export class ElastiServiceReconciler {
     return waits.length === 0 ? {} : { requeueAfterMs: Math.max(1, Math.ceil(Math.min(...waits))) };
   }
 
-  /** Somebody took our park off while we were falling asleep: this sleep goes on without it. */
+  /**
+   * Somebody took our park off, and would do so again: it is not fought over. A sleep that is draining goes on without it; one
+   * that is sealed is undone by the transition function; mode Always lets clients go to the pods.
+   */
   #noteRevert(es: StoredElastiService, service: Service | undefined, memory: ServiceMemory): void {
-    const run = runOf(es, memory);
-    if (run === undefined || !run.parkWritten || memory.parkReverted || service === undefined) return;
-    if (es.status?.phase !== "Draining" || isParked(service)) return;
+    if (memory.parkReverted || service === undefined || isParked(service)) return;
+    if (memory.parkedUid === undefined || memory.parkedUid !== service.metadata.uid) return;
+    const staysParked = wantedRoutingMode(es.spec) === "Always" && es.metadata.deletionTimestamp === undefined;
+    const draining = es.status?.phase === "Draining" && runOf(es, memory)?.parkWritten === true;
+    if (es.status?.phase === "Sealed" || !(draining || staysParked)) return;
     memory.parkReverted = true;
     this.#options.events.record(
       es,
       "Warning",
       "SelectorReverted",
-      "the key that Elasti adds to the Service's selector was taken off; sleeping goes on with EndpointSlices only",
+      "the key that Elasti adds to the Service's selector was taken off; it is not added again",
     );
   }
 

@@ -15,6 +15,8 @@ export interface SleepQuestion {
   readonly silentResolvers: readonly string[];
   /** After a sleep that could not be completed, not before this time. */
   readonly notBeforeMs: number;
+  /** Traffic decides, and part of it passes no resolver any more. */
+  readonly blind: boolean;
   /** An autoscaler that would fight back. */
   readonly autoscaler: string | undefined;
 }
@@ -39,6 +41,12 @@ export function maySleep(q: SleepQuestion): SleepAnswer {
     return no(
       "AutoscalerUnsupported",
       `${q.autoscaler} has the target, and would scale it up again; this version leaves it alone`,
+    );
+  }
+  if (q.blind) {
+    return no(
+      "SelectorReverted",
+      "somebody takes the park off the Service, so resolvers do not see all of its traffic",
     );
   }
   if (q.verdict === undefined) return no("NotAskedYet", "the triggers have not been asked yet");

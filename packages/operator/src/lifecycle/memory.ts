@@ -26,6 +26,7 @@ export class Memories {
       memory = {
         run: undefined,
         fence: undefined,
+        parkedUid: undefined,
         parkReverted: false,
         lastActiveMs: 0,
         failures: 0,

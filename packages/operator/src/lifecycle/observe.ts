@@ -51,7 +51,7 @@ export function ourSlices(slices: readonly EndpointSlice[], names: readonly stri
 /** The mode in force: the one asked for, but a park that somebody takes off again is not fought over. */
 export function modeInForce(es: ElastiService, parkReverted: boolean): RoutingMode {
   const wanted = wantedRoutingMode(es.spec);
-  return parkReverted && wanted === "SelectorSwap" ? "EndpointSlice" : wanted;
+  return parkReverted ? "EndpointSlice" : wanted;
 }
 
 /** Whether the target's pods say by themselves when they can serve. */

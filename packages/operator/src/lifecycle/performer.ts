@@ -32,6 +32,9 @@ export interface Memory {
   run: Run | undefined;
   /** What the fence of phase Sealed with `epoch` found. */
   fence: { epoch: number; outcome: Observation["fence"]; why: string } | undefined;
+  /** uid of the Service that we parked last, until we take the park off. */
+  parkedUid: string | undefined;
+  /** Somebody else took it off: it is not written again. */
   parkReverted: boolean;
 }
 
@@ -76,9 +79,11 @@ export class Performer {
         return await routing.deleteSlices(subject.ourSlices);
       case "park":
         await routing.setPark(service!, true, epoch);
+        memory.parkedUid = service!.metadata.uid;
         if (memory.run !== undefined) memory.run.parkWritten = true;
         return;
       case "unpark":
+        memory.parkedUid = undefined;
         return await routing.setPark(service!, false, epoch);
       case "fence-service":
         return await routing.fence(service!, epoch);

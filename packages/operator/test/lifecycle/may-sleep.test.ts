@@ -13,6 +13,7 @@ const idle: SleepQuestion = {
   held: 0,
   silentResolvers: [],
   notBeforeMs: 0,
+  blind: false,
   autoscaler: undefined,
 };
 
@@ -36,6 +37,7 @@ describe("whether a target may sleep", () => {
     ["a resolver that does not report", { silentResolvers: ["resolver-1"] }, "ResolverSilent"],
     ["the cooldown", { cooldown: { over: false, remainingMs: 5_000, sinceMs: now } }, "Cooldown"],
     ["a sleep that failed a while ago", { notBeforeMs: now + 7_000 }, "SleepFailed"],
+    ["traffic that resolvers do not see", { blind: true }, "SelectorReverted"],
     ["an autoscaler", { autoscaler: "keda web" }, "AutoscalerUnsupported"],
   ];
   for (const [name, change, reason] of cases) {
