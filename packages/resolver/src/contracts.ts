@@ -31,7 +31,7 @@ export interface PodSource {
 /**
  * forward/: what became of one try of one request on one pod. 'not-sent': nothing reached the pod, and another pod may be
  * tried with the same request (its body unread). 'answered': the client got an answer (maybe 502, or a reset after bytes
- * were sent). 'client-left': the client went away or the signal aborted.
+ * were sent). 'client-left': the client went away.
  */
 export type ForwardOutcome =
   | {
@@ -53,8 +53,6 @@ export interface ForwardOptions {
   coldStartMs?: number;
   /** The answer says `Connection: close`, so that the client finds the pods by itself next time. */
   closeConnection: boolean;
-  /** Aborts when the request is to be given up. */
-  signal?: AbortSignal;
 }
 
 export interface Forwarder {

@@ -49,10 +49,6 @@ export class StaticRules {
     this.problems = problems;
   }
 
-  get size(): number {
-    return this.#rules.length;
-  }
-
   match(head: RequestHead): StaticAnswer | undefined {
     if (this.#rules.length === 0) return undefined;
     const { path, query } = splitTarget(head.url ?? "/");

@@ -3,8 +3,7 @@ import { describe, it } from "node:test";
 import type { Phase } from "@elasti/api";
 import type { EndpointSlice } from "@elasti/kube";
 import fc from "fast-check";
-import type { PodTarget } from "../src/contracts.ts";
-import { pickBelow, pickOfTwo } from "../src/endpoints/pick.ts";
+import { pickOfTwo } from "../src/endpoints/pick.ts";
 import { type PodView, viewsOf } from "../src/endpoints/pod-view.ts";
 import {
   initialRules,
@@ -276,29 +275,7 @@ describe("pods of slices", () => {
 });
 
 describe("pick", () => {
-  const pods = fc
-    .integer({ min: 0, max: 8 })
-    .map((count) =>
-      Array.from({ length: count }, (_, i): PodTarget => ({ uid: `${i}`, name: `${i}`, address: "10.0.0.1", port: i })),
-    );
   const random = fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }));
-
-  it("gives a pod whenever one is below the limit, and only such a one", () => {
-    fc.assert(
-      fc.property(
-        pods,
-        fc.array(fc.nat(5), { minLength: 8, maxLength: 8 }),
-        fc.integer({ min: 1, max: 5 }),
-        random,
-        (list, loads, limit, draws) => {
-          const loadOf = (pod: PodTarget) => loads[Number(pod.uid)]!;
-          const picked = pickBelow(list, loadOf, limit, { random: () => draws.next().value as number });
-          if (list.some((pod) => loadOf(pod) < limit)) assert.ok(picked !== undefined && loadOf(picked) < limit);
-          else assert.equal(picked, undefined);
-        },
-      ),
-    );
-  });
 
   it("never takes the most loaded of three or more pods when it stands alone at the top", () => {
     fc.assert(

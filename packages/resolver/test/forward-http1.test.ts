@@ -306,17 +306,6 @@ describe("HTTP/1 forwarding", () => {
     assert.deepEqual(await nextOutcome(), { kind: "client-left" });
   });
 
-  it("gives up when the signal aborts, and leaves the answer to the caller", async (t) => {
-    const arrived = Promise.withResolvers<void>();
-    const pod = await rawPod(t, (socket) => socket.once("data", () => arrived.resolve()));
-    const stop = new AbortController();
-    const { port, nextOutcome } = await front(t, pod, { signal: stop.signal });
-    new RawClient(t, port).send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    await arrived.promise;
-    stop.abort();
-    assert.deepEqual(await nextOutcome(), { kind: "client-left" });
-  });
-
   it("adds its own fields and asks the client to go", async (t) => {
     const { pod } = await headPod(t, (socket) =>
       socket.write("HTTP/1.1 200 OK\r\nServer-Timing: db;dur=1\r\nContent-Length: 2\r\n\r\nok"),

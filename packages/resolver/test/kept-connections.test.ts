@@ -104,6 +104,30 @@ test("a request that is on its way as the drain begins is answered, and told to 
   assert.match(await client.ends(), /Connection: close[\s\S]*<\/2>/i);
 });
 
+test("a client of a WebSocket that has said all still hears the pod out", async (t) => {
+  const carrier = new PodForwarder({ clock: systemClock });
+  const world = await startWorld({ carrier, spec: always });
+  const pod = await startPod("a", () => {});
+  t.after(async () => {
+    await world.close();
+    await carrier.close();
+    await pod.close();
+  });
+  pod.server.on("upgrade", (_request, socket) => {
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    socket.resume().once("end", () => setImmediate(() => socket.end("last words")));
+  });
+  const client = new RawClient(world.port);
+  client.socket.allowHalfOpen = true;
+  client.get("/", "connection: upgrade\r\nupgrade: websocket\r\n");
+  await until(() => world.resolver.holds === 1);
+  world.pods.set(pod.target);
+  await client.receives("101 Switching");
+  client.socket.end();
+  assert.match(await client.ends(), /last words$/);
+  await until(() => world.resolver.inFlight === 0);
+});
+
 describe("a connection whose port", () => {
   test("leads to another Service now reaches neither", async (t) => {
     const urls: (string | undefined)[] = [];

@@ -1,4 +1,4 @@
-import type { Pick, PodTarget } from "../contracts.ts";
+import type { Pick } from "../contracts.ts";
 
 export interface PickOptions {
   /** From 0 to 1, without 1. */
@@ -20,25 +20,4 @@ export function pickOfTwo(options: PickOptions = {}): Pick {
     const b = pods[second]!;
     return inFlightOf(b) < inFlightOf(a) ? b : a;
   };
-}
-
-/**
- * The same among the pods below `limit`; undefined when all are at it. A pod over its limit is never chosen while another one
- * has room, whatever was drawn.
- * @param limit most in flight at one pod, from here; Infinity for none
- */
-export function pickBelow(
-  pods: readonly PodTarget[],
-  inFlightOf: (pod: PodTarget) => number,
-  limit: number,
-  options: PickOptions = {},
-): PodTarget | undefined {
-  const pick = pickOfTwo(options);
-  if (limit === Number.POSITIVE_INFINITY) return pick(pods, inFlightOf);
-  const drawn = pick(pods, inFlightOf);
-  if (drawn === undefined || inFlightOf(drawn) < limit) return drawn;
-  return pick(
-    pods.filter((pod) => inFlightOf(pod) < limit),
-    inFlightOf,
-  );
 }

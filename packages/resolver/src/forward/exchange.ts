@@ -32,7 +32,7 @@ const validStatusText = /^[\t\x20-\x7e\x80-\xff]*$/;
  *   client ==request==> BodyRelay ==> undici ==> pod
  *   client <=response== ServerResponse <== this <== undici
  *
- * Both directions stop when their reader does. The client's leaving, or `signal`, ends the pod's side at once; the pod's
+ * Both directions stop when their reader does. The client's leaving ends the pod's side at once; the pod's
  * breaking off after the head ends the client's side with a reset.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
@@ -85,10 +85,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** Runs to the end of the client's side. */
   async run(): Promise<ExchangeEnd> {
-    const { signal } = this.#options;
-    if (clientLeft(this.#request, this.#response) || signal?.aborted === true) return { kind: "client-left" };
+    if (clientLeft(this.#request, this.#response)) return { kind: "client-left" };
     this.#response.on("close", this.#onClientClose).on("error", ignore);
-    signal?.addEventListener("abort", this.#onAbort);
     if (this.#head.hasBody) this.#body = new BodyRelay(this.#request, this.#onBodyWanted);
     this.#connection.uses += 1;
     this.#connection.continues.expect();
@@ -106,7 +104,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     } finally {
       // its error listener stays: a write that meets a client that has just left is told of later
       this.#response.off("close", this.#onClientClose).off("drain", this.#onDrain);
-      signal?.removeEventListener("abort", this.#onAbort);
       this.#body?.destroy();
     }
   }
@@ -122,20 +119,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** Fires after the last byte was handed to the kernel, and when the client has gone. */
   readonly #onClientClose = (): void => {
-    if (this.#response.writableFinished) this.#end({ kind: "answered", status: this.#status, fromPod: true });
-    else this.#giveUp();
-  };
-
-  readonly #onAbort = (): void => {
-    if (this.#response.headersSent) reset(this.#response.socket);
-    this.#giveUp();
-  };
-
-  #giveUp(): void {
+    if (this.#response.writableFinished) {
+      this.#end({ kind: "answered", status: this.#status, fromPod: true });
+      return;
+    }
     this.#end({ kind: "client-left" });
     // not begun yet: onRequestStart will see that it is over
     this.#controller?.abort(new ClientLeft("the client left"));
-  }
+  };
 
   #end(end: ExchangeEnd): void {
     if (this.#over) return;

@@ -43,7 +43,7 @@ export class Http1 {
     let connection = this.#connections.idle(pod);
     for (;;) {
       if (connection === undefined) {
-        const dialled = await this.#dial(request, response, pod, options);
+        const dialled = await this.#dial(request, response, pod);
         if ("kind" in dialled) return dialled;
         connection = dialled;
       }
@@ -79,22 +79,18 @@ export class Http1 {
     request: IncomingMessage,
     response: ServerResponse,
     pod: PodTarget,
-    options: ForwardOptions,
   ): Promise<PodConnection | ForwardOutcome> {
     const leaving = new AbortController();
     const onClose = () => leaving.abort(new Error("the client left"));
-    const onAbort = onClose;
     response.once("close", onClose);
-    options.signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      if (clientLeft(request, response) || options.signal?.aborted === true) return { kind: "client-left" };
+      if (clientLeft(request, response)) return { kind: "client-left" };
       return await this.#connections.dial(pod, leaving.signal);
     } catch (error) {
       if (leaving.signal.aborted) return { kind: "client-left" };
       return { kind: "not-sent", error: error instanceof Error ? error : new Error(String(error)) };
     } finally {
       response.off("close", onClose);
-      options.signal?.removeEventListener("abort", onAbort);
     }
   }
 

@@ -43,14 +43,10 @@ class Upgrade {
 
   /** Resolves when the client's connection has ended, and the pod's with it. */
   run(proxy: ProxyServer, head: Buffer): Promise<ForwardOutcome> {
-    const { signal } = this.#options;
     const client = this.#client;
     const pod = this.#pod;
-    const onAbort = () => {
-      reset(client);
-      reset(pod);
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
+    // up to here its end meant that it left; from here on it has only said all that it had to say
+    client.allowHalfOpen = true;
     let clientFailed = false;
     client.on("error", () => {
       clientFailed = true;
@@ -58,7 +54,6 @@ class Upgrade {
       reset(pod);
     });
     client.once("close", () => {
-      signal?.removeEventListener("abort", onAbort);
       // a client that ended in good order has had its end passed on; anything else is passed on as what it was
       if (clientFailed || !client.readableEnded) reset(pod);
       else if (this.#status !== 101) pod.destroy();
@@ -161,8 +156,7 @@ export class Upgrades {
     // without it a client's reset would end the process
     socket.on("error", ignore);
     socket.once("close", onLeave);
-    options.signal?.addEventListener("abort", onLeave, { once: true });
-    if (socket.destroyed || options.signal?.aborted === true) onLeave();
+    if (socket.destroyed) onLeave();
     let pod: Socket;
     try {
       pod = await dial({
@@ -178,7 +172,6 @@ export class Upgrades {
       return { kind: "not-sent", error: error instanceof Error ? error : new Error(String(error)) };
     } finally {
       socket.off("close", onLeave);
-      options.signal?.removeEventListener("abort", onLeave);
     }
     if (leaving.signal.aborted) {
       pod.destroy();

@@ -40,12 +40,6 @@ export class HoldQueue<T> {
     this.#insertAfter(before, node);
   }
 
-  shift(): QueueNode<T> | undefined {
-    const node = this.#head;
-    if (node !== undefined) this.remove(node);
-    return node;
-  }
-
   /** False when the node was not in a queue (any more). */
   remove(node: QueueNode<T>): boolean {
     if (!node.queued) return false;
