@@ -1,5 +1,5 @@
 // The files of undici that Elasti uses. Its index loads fetch, WebSocket, caches and mocks as well: 8 MB of memory and 30 ms
-// more (docs/decisions/0010-memory.md). Its types know only the index.
+// more (docs/decisions/0005-memory.md). Its types know only the index.
 
 declare module "undici/lib/dispatcher/agent.js" {
   export { Agent as default } from "undici";

@@ -19,6 +19,7 @@ export class ResolverMetrics {
   readonly requestsStatic: { inc(): void };
   readonly #rejected;
   readonly #holds;
+  readonly #phases;
 
   constructor(metrics: Metrics, source: MetricsSource) {
     const requests = metrics.counter(
@@ -38,6 +39,12 @@ export class ResolverMetrics {
       "elasti_resolver_hold_seconds",
       "How long holds waited, by how they ended.",
       ["outcome"],
+      coldStartBuckets,
+    );
+    this.#phases = metrics.histogram(
+      "elasti_resolver_cold_start_phase_seconds",
+      "Phases of cold starts, as Server-Timing tells them: notify (the operator has accepted), start (a pod is in view), ready (it can take requests).",
+      ["phase"],
       coldStartBuckets,
     );
     metrics.gauge("elasti_resolver_holds", "Holds that wait now.", [], function () {
@@ -66,6 +73,10 @@ export class ResolverMetrics {
 
   holdEnded(outcome: HoldEnd, waitedMs: number): void {
     this.#holds.observe({ outcome }, waitedMs / 1_000);
+  }
+
+  coldStartPhase(phase: "notify" | "start" | "ready", ms: number): void {
+    this.#phases.observe({ phase }, ms / 1_000);
   }
 
   /** @param reason a code of errors.ts, or a protocol that is not served */

@@ -278,15 +278,16 @@ export class RequestPath {
   #forwardOptions(route: Route, admission: Admission, closeConnection: boolean): ForwardOptions {
     const { heldSince } = admission;
     if (heldSince === undefined) return { closeConnection };
-    const { clock, activation } = this.#options;
+    const { clock, activation, metrics } = this.#options;
     const now = clock.monotonic();
     const { service } = route;
     let from = heldSince;
     let timing = `hold;dur=${(now - heldSince).toFixed(1)}`;
     // Each phase ends where the next begins; one that is not known, or lies before the hold, is left out.
-    const phase = (name: string, end: number | undefined) => {
+    const phase = (name: "notify" | "start" | "ready", end: number | undefined) => {
       if (end === undefined || end < from || end > now) return;
       timing += `, ${name};dur=${(end - from).toFixed(1)}`;
+      metrics.coldStartPhase(name, end - from);
       from = end;
     };
     phase("notify", activation.acceptedAt?.(service.namespace, service.name));

@@ -27,10 +27,11 @@ async function start(t: TestContext, options: { maxPerPod?: number } = {}) {
   const port = await freePort();
   let pods: ServicePods | undefined;
   const forwarder = new PodForwarder({ clock: systemClock, ...options });
+  const metrics = new Metrics({ cacheMs: 0 });
   const resolver = new Resolver({
     clock: systemClock,
     logger: silentLogger,
-    metrics: new Metrics(),
+    metrics,
     pick: pickOfTwo(),
     forwarder,
     activation: new FakeActivation(),
@@ -61,11 +62,11 @@ async function start(t: TestContext, options: { maxPerPod?: number } = {}) {
   resolver.upsert(webService({ status: { phase: "Asleep", epoch: 4, podsGone: true, routes: [route(port)] } }));
   await resolver.start();
   resolver.upsert(webService({ status: { phase: "Asleep", epoch: 4, podsGone: true, routes: [route(port)] } }));
-  return { resolver, port, pods: pods!, forwarder };
+  return { resolver, port, pods: pods!, forwarder, metrics };
 }
 
 test("holds, probes the pod that is not Ready yet, releases and forwards", async (t) => {
-  const { resolver, port, pods } = await start(t);
+  const { resolver, port, pods, metrics } = await start(t);
   const clients = Array.from({ length: 50 }, (_, i) => new RawClient(port).get(`/${i}`, "connection: close\r\n"));
   await until(() => resolver.holds === 50);
   const pod = await startPod("a", (request, response) => response.end(`<${request.url}>`));
@@ -78,6 +79,7 @@ test("holds, probes the pod that is not Ready yet, releases and forwards", async
     assert.match(answer, /server-timing: hold;dur=[\d.]+, .*ready;dur=[\d.]+.*forward;dur=/i);
   });
   await until(() => resolver.inFlight === 0);
+  assert.match(await metrics.render(), /elasti_resolver_cold_start_phase_seconds_count\{phase="ready"\} 50\n/);
 });
 
 test("an upload of 5 MB that was held arrives intact at the pod that works", async (t) => {
