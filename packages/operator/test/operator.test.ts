@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { PARK_KEY } from "@elasti/api";
-import { type Deployment, resources, type Service } from "@elasti/kube";
+import { PARK_KEY, privateServiceName, SERVICE_EPOCH_ANNOTATION, SERVICE_NAME_LABEL } from "@elasti/api";
+import { type Deployment, type EndpointSlice, resources, type Service } from "@elasti/kube";
 import { type Es, type OperatorWorld, startOperator } from "./kit/operator.ts";
 
 const rests = ({ status }: Es): boolean => status?.phase === "Serving" && status.conditions !== undefined;
@@ -67,6 +67,49 @@ describe("operator", () => {
     assert.equal(status?.conditions?.find(({ type }) => type === "Idle")?.reason, "SelectorReverted");
     await writesAtRest();
     assert.deepEqual(await selector(), { app: "web" });
+  });
+
+  /** Nothing of ours is at the Service any more. */
+  const cleanOf = async (name: string): Promise<void> => {
+    const { metadata, spec } = await world.client.get<Service>(resources.services, "default", name);
+    assert.deepEqual(spec.selector, { app: name });
+    assert.equal(metadata.annotations?.[SERVICE_EPOCH_ANNOTATION], undefined);
+    const { items } = await world.client.list<EndpointSlice>(resources.endpointSlices, { namespace: "default" });
+    assert.deepEqual(
+      items.filter(({ metadata: { labels } }) => labels?.[SERVICE_NAME_LABEL] === name),
+      [],
+    );
+    const services = await world.client.list<Service>(resources.services, { namespace: "default" });
+    assert.ok(!services.items.some(({ metadata: { name: other } }) => other === privateServiceName(name)));
+  };
+  const isParkedAtRest = ({ spec, status }: Es, service: string): boolean =>
+    spec.service === service && status?.conditions?.some(({ reason }) => reason === "Always") === true;
+
+  it("leaves nothing at the Service that an ElastiService named before", async () => {
+    await world.app("web");
+    await world.app("other");
+    await world.elastiService("web");
+    await world.resolver();
+    await world.until("web", (es) => isParkedAtRest(es, "web"));
+    await world.client.patch<Es>(resources.elastiServices, "default", "web", "merge", { spec: { service: "other" } });
+    await world.until("web", (es) => isParkedAtRest(es, "other"));
+    await writesAtRest();
+    await cleanOf("web");
+  });
+
+  it("leaves nothing when the finalizer is taken off by force", async () => {
+    await world.app("web");
+    await world.elastiService("web");
+    await world.resolver();
+    await world.until("web", (es) => isParkedAtRest(es, "web"));
+    const held = world.faults.hold({ resource: "services" });
+    await world.client.delete(resources.elastiServices, "default", "web");
+    await world.client.patch<Es>(resources.elastiServices, "default", "web", "merge", {
+      metadata: { finalizers: null },
+    });
+    await held.release();
+    await writesAtRest();
+    await cleanOf("web");
   });
 
   it("knows other Services on the same pods by their selectors", async () => {
