@@ -69,6 +69,25 @@ describe("operator", () => {
     assert.deepEqual(await selector(), { app: "web" });
   });
 
+  it("does not take a wake by another replica for one that was taken back, when its watch on the target is behind", async () => {
+    await world.app("web", { replicas: 0 });
+    await world.elastiService("web");
+    await world.resolver();
+    const asleep = await world.until("web", ({ status }) => status?.phase === "Asleep" && status.podsGone === true);
+    await writesAtRest();
+    const behind = world.faults.hold({ kind: "watch", resource: "deployments" });
+    world.faults.dropWatches({ resource: "deployments" });
+    await behind.hit;
+    await world.client.patch<Deployment>(resources.deployments, "default", "web", "merge", { spec: { replicas: 1 } });
+    const epoch = (asleep.status?.epoch ?? 0) + 1;
+    const woken = { status: { phase: "Waking", epoch, podsGone: true, phaseTime: new Date().toISOString() } };
+    await world.client.patch<Es>(resources.elastiServices, "default", "web", "merge", woken, { subresource: "status" });
+    await writesAtRest();
+    const { status } = await world.client.get<Es>(resources.elastiServices, "default", "web");
+    assert.deepEqual([status?.phase, status?.epoch, status?.podsGone], ["Waking", epoch, true]);
+    await behind.release();
+  });
+
   /** Nothing of ours is at the Service any more. */
   const cleanOf = async (name: string): Promise<void> => {
     const { metadata, spec } = await world.client.get<Service>(resources.services, "default", name);

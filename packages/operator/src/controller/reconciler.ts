@@ -15,7 +15,7 @@ import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
 import { type Memories, noteAsleep, noteUndone, runOf, type ServiceMemory } from "../lifecycle/memory.ts";
-import { modeInForce, observe, ourSlices } from "../lifecycle/observe.ts";
+import { modeInForce, needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
 import type { Performer, Subject } from "../lifecycle/performer.ts";
 import { clientMode, next, type Observation, type Step } from "../lifecycle/phases.ts";
 import { isParked, type Routing } from "../lifecycle/routing.ts";
@@ -148,11 +148,9 @@ export class ElastiServiceReconciler {
       namespaceGoing: parts.namespaceGoing(namespace),
     };
     let gathered = gatherer.gather(es, about);
-    // a leader without a run, or one whose write had no clear answer, must not judge by a watch that may be behind
-    const run = runOf(es, memory);
-    const uncertain = run === undefined || run.zero === "conflict" || run.zero === "unknown-outcome";
-    if (es.status?.phase === "Sealed" && uncertain && gathered.target.kind === "found") {
-      await scale.read(gathered.target.ref);
+    const seen = gathered.target;
+    if (seen.kind === "found" && needsFreshTarget(es.status?.phase, seen.replicas, runOf(es, memory))) {
+      await scale.read(seen.ref);
       gathered = gatherer.gather(es, about);
     }
     const subject: Subject = {

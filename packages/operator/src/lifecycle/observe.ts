@@ -1,5 +1,6 @@
 import {
   type ElastiService,
+  type Phase,
   privateServiceName,
   type RoutingMode,
   SLICE_MANAGED_BY_LABEL,
@@ -8,7 +9,7 @@ import {
 } from "@elasti/api";
 import type { EndpointSlice, Service } from "@elasti/kube";
 import type { TargetState } from "./contracts.ts";
-import type { Observation } from "./phases.ts";
+import type { Observation, SleepRun } from "./phases.ts";
 import { isParked, serviceEpoch } from "./routing.ts";
 import type { Run } from "./sleep-run.ts";
 
@@ -58,6 +59,16 @@ export function modeInForce(es: ElastiService, parkReverted: boolean): RoutingMo
 export function trustsReady(target: TargetState): boolean {
   if (target.kind !== "found" || target.template === undefined) return true;
   return target.template.spec.containers.some((container) => container.readinessProbe !== undefined);
+}
+
+/**
+ * Whether the watch on the target may be behind what the phase tells, so that it has to be read before a step is decided:
+ * - Sealed, without a run or after a write without a clear answer: a zero may have landed
+ * - Waking at zero replicas: another replica may have scaled up, and its phase come here before its target
+ */
+export function needsFreshTarget(phase: Phase | undefined, replicas: number, run: SleepRun | undefined): boolean {
+  if (phase === "Sealed") return run === undefined || run.zero === "conflict" || run.zero === "unknown-outcome";
+  return phase === "Waking" && replicas === 0;
 }
 
 /** Puts the facts into the terms of the transition function. */
