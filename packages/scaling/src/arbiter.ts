@@ -60,7 +60,7 @@ function compare(a: Intent, b: Intent): number {
 }
 
 /**
- * Decides the replica count. What is there is never lowered except to zero, and to zero only by the sleep machine alone: any
+ * Decides the replica count. What is there is never lowered except to zero, and to zero only by the sleep machine alone: every
  * other intent beside it keeps the target awake.
  */
 export function arbitrate(intents: readonly Intent[], observed: Observed): Arbitration {

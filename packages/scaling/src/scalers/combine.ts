@@ -7,7 +7,7 @@ export interface NamedScaler {
 }
 
 /**
- * One verdict of several: any Active is Active, all Idle is Idle, otherwise Unknown with the reasons. The sample is as old as
+ * One verdict of several: Active when one is, Idle when all are, otherwise Unknown with the reasons. The sample is as old as
  * the oldest one that it rests on.
  */
 export function combineVerdicts(verdicts: readonly { readonly name: string; readonly verdict: Verdict }[]): Verdict {
