@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { type TestContext, test } from "node:test";
+import { setImmediate as immediate } from "node:timers/promises";
 import { Metrics, silentLogger, systemClock } from "@elasti/core";
 import type { EndpointSlice } from "@elasti/kube";
 import { addressSet } from "../src/config.ts";
@@ -8,6 +9,7 @@ import { pickOfTwo } from "../src/endpoints/pick.ts";
 import { ProbeBudget } from "../src/endpoints/probe-budget.ts";
 import { ServicePods } from "../src/endpoints/service-pods.ts";
 import { PodForwarder } from "../src/forward/forwarder.ts";
+import { READ_BUDGET_BYTES } from "../src/listeners/protocol-sniffer.ts";
 import { Resolver } from "../src/resolver.ts";
 import { FakeActivation, freePort, RawClient, route, startPod, until, webService } from "./support/world.ts";
 
@@ -105,6 +107,31 @@ test("an upload of 5 MB that was held arrives intact at the pod that works", asy
   );
   assert.match(await client.ends(), new RegExp(createHash("sha256").update(body).digest("hex")));
 });
+
+for (const first of [0, 1_000, 40_000, 65_000]) {
+  test(`an upload whose first ${first} bytes came alone keeps the order of its bytes`, async (t) => {
+    const { resolver, port, pods, metrics } = await start(t);
+    const parked = async () => Number(/elasti_resolver_parked_bytes (\d+)/.exec(await metrics.render())?.[1]);
+    const body = randomBytes(3_000_000);
+    const head = `POST / HTTP/1.1\r\nhost: web\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+    const client = new RawClient(port).send(head).send(body.subarray(0, first));
+    await until(() => resolver.holds === 1);
+    while ((await parked()) < first) await immediate();
+    client.send(body.subarray(first));
+    while ((await parked()) < READ_BUDGET_BYTES) await immediate();
+    // more comes in while reading stops: it must not change places with what the parser reads
+    for (let turns = 0; turns < 20; turns++) await immediate();
+    const received: Buffer[] = [];
+    const pod = await startPod("b", (request, response) => {
+      request.on("data", (chunk: Buffer) => received.push(chunk));
+      request.on("end", () => response.end());
+    });
+    t.after(() => pod.close());
+    pods.setSlices(sliceOf([{ name: "b", port: pod.target.port, ready: true }]));
+    assert.match(await client.ends(), /^HTTP\/1.1 200/);
+    assert.ok(Buffer.concat(received).equals(body), "bytes changed places");
+  });
+}
 
 test("more at once than a pod takes connections: the rest waits and is answered", async (t) => {
   const { resolver, port, pods } = await start(t, { maxPerPod: 4 });

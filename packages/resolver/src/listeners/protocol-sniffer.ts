@@ -127,12 +127,16 @@ export class ProtocolSniffer implements ConnectionOwner {
     connection.phase = "handed";
     connection.ticket = undefined;
     connection.route = undefined;
-    const bytes = joined(connection.chunks);
+    const bytes = connection.chunks;
     connection.chunks = [];
     socket.off("data", this.#onData);
     socket.off("end", this.#onEnd);
     socket.pause();
-    socket.unshift(bytes);
+    // One piece, so that the parser takes all of it in one call: it reads the handle past the socket's own buffer, and what
+    // stayed there while the parser paused would come after bytes that were sent later.
+    const buffered: Buffer | null = socket.read();
+    if (buffered !== null) bytes.push(buffered);
+    socket.unshift(joined(bytes));
     this.#options.accept(socket);
     socket.resume();
   }
