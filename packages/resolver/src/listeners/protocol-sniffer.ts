@@ -134,8 +134,7 @@ export class ProtocolSniffer implements ConnectionOwner {
     socket.pause();
     // One piece, so that the parser takes all of it in one call: it reads the handle past the socket's own buffer, and what
     // stayed there while the parser paused would come after bytes that were sent later.
-    const buffered: Buffer | null = socket.read();
-    if (buffered !== null) bytes.push(buffered);
+    for (let more: Buffer | null = socket.read(); more !== null; more = socket.read()) bytes.push(more);
     socket.unshift(joined(bytes));
     this.#options.accept(socket);
     socket.resume();
