@@ -5,11 +5,9 @@
  */
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { join, relative } from "node:path";
-import { run } from "node:test";
-import { spec } from "node:test/reporters";
+import { join } from "node:path";
 import { checkImports } from "./check-imports.ts";
+import { conclude, runFiles } from "./run-files.ts";
 
 const root = join(import.meta.dirname, "..");
 const only = process.argv.slice(2);
@@ -41,24 +39,6 @@ if (only.length === 0) {
 const patterns = only.length > 0 ? only : ["packages/*/test/**/*.test.ts", "test/{model,e2e,contract}/**/*.test.ts"];
 const files = patterns
   .flatMap((pattern) => globSync(pattern, { cwd: root }))
-  .map((file) => join(root, file))
   .sort();
-const missing = new Map<string, string[]>();
-const stream = run({ files, concurrency: Math.max(2, availableParallelism()), cwd: root, timeout: 300_000 });
-stream.on("test:pass", ({ name, details, skip, file }) => {
-  const program = typeof skip === "string" ? /^missing program: (.*)$/.exec(skip)?.[1] : undefined;
-  // a whole suite may be skipped, which then has no tests
-  if (program !== undefined)
-    missing.set(program, [...(missing.get(program) ?? []), `${relative(root, file ?? "")}: ${name}`]);
-  else if (details.type !== "suite" && skip === undefined) passed += 1;
-});
-stream.on("test:fail", ({ details }) => {
-  if (details.type !== "suite") failed += 1;
-});
-stream.compose(spec()).pipe(process.stdout);
-await new Promise((resolve) => stream.on("end", resolve));
-
-for (const [program, tests] of missing) console.log(`not run for want of ${program}:\n  ${tests.join("\n  ")}`);
-if (missing.size > 0 && process.env.CI === "true") failed += missing.size;
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+const counts = await runFiles(files);
+conclude({ ...counts, passed: counts.passed + passed, failed: counts.failed + failed });
