@@ -37,8 +37,6 @@ if (only.length === 0) {
 }
 
 const patterns = only.length > 0 ? only : ["packages/*/test/**/*.test.ts", "test/{model,e2e,contract}/**/*.test.ts"];
-const files = patterns
-  .flatMap((pattern) => globSync(pattern, { cwd: root }))
-  .sort();
+const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
 const counts = await runFiles(files);
 conclude({ ...counts, passed: counts.passed + passed, failed: counts.failed + failed });

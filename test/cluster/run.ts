@@ -12,7 +12,7 @@ import { globSync } from "node:fs";
 import { join } from "node:path";
 import type { Which } from "./binaries.ts";
 import { type ClusterState, down, up } from "./cluster.ts";
-import { Places, repository } from "./places.ts";
+import { addresses, Places, repository } from "./places.ts";
 import { Missing } from "./requirements.ts";
 
 const name = "test";
@@ -45,6 +45,8 @@ function environment(places: Places, state: ClusterState): Record<string, string
     ELASTI_TEST_KUBECONFIG: places.kubeconfig,
     // a node of ours: its processes can be stopped and killed
     ELASTI_TEST_NODE: places.name,
+    // where pods reach what a test serves
+    ELASTI_TEST_HOST: addresses.node[1],
     ELASTI_TEST_VERSION: state.version,
   };
 }

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { findProgram, MISSING_PROMETHEUS, type PrometheusProcess, startPrometheus } from "@elasti/local";
 import { request } from "./client.ts";
+import { hostAddress } from "./world.ts";
 
 /** Why a suite that asks a real Prometheus cannot run here; with CI=true the suite runs and fails. */
 export const missingPrometheus =
@@ -34,7 +35,7 @@ export class Exporter {
   async prometheus(): Promise<PrometheusProcess> {
     const { port } = this.#server.address() as AddressInfo;
     const scrapeTargets = [{ job: "exporter", addresses: [`127.0.0.1:${port}`] }];
-    const prometheus = await startPrometheus({ scrapeTargets, scrapeIntervalMs: 200 });
+    const prometheus = await startPrometheus({ host: hostAddress, scrapeTargets, scrapeIntervalMs: 200 });
     const query = encodeURIComponent('min_over_time((max(up{container="prometheus"}) or vector(0))[16s:1s]) == 1');
     const { hostname: host, port: at } = new URL(prometheus.url);
     for (;;) {

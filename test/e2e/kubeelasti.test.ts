@@ -119,7 +119,7 @@ describe("KubeElasti's manifests and habits", { concurrency: 3 }, () => {
       "default",
       "httpbin",
     );
-    await world.embedded?.cluster.waitForBackends(1, "default/httpbin", (backends) => backends.length > 0);
+    await world.backends({ namespace: "default", name: "httpbin" }, (ports) => ports.length > 0);
     assert.equal((await request({ host: spec.clusterIP, port: 8080 })).status, 200);
   });
 
@@ -130,7 +130,7 @@ describe("KubeElasti's manifests and habits", { concurrency: 3 }, () => {
       world.system,
       OPERATOR,
     );
-    const token = world.embedded?.cluster.token(`system:serviceaccount:${world.system}:elasti-resolver`);
+    const token = await world.ground.resolverToken();
     const answer = await request({
       host: spec.clusterIP,
       port: 8013,

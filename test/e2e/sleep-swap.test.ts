@@ -3,13 +3,10 @@ import { after, before, describe, it } from "node:test";
 import { type ElastiService, type ElastiServiceSpec, PARK_KEY, type Phase } from "@elasti/api";
 import { type KubeObject, resources } from "@elasti/kube";
 import type { PrometheusProcess } from "@elasti/local";
-import { type Answer, request } from "./client.ts";
+import { request } from "./client.ts";
 import { Exporter, loadTrigger, missingPrometheus } from "./exporter.ts";
 import type { Sleeper } from "./sleeper.ts";
-import { startWorld, type World } from "./world.ts";
-
-/** Address that the pod saw. */
-const peerOf = ({ headers }: Answer): string => String(headers["x-peer"]).replace(/:\d+$/, "");
+import { hostAddress, startWorld, type World } from "./world.ts";
 
 describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus }, () => {
   let world: World;
@@ -19,7 +16,7 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
   before(async () => {
     exporter = await Exporter.start();
     [prometheus, mortal] = await Promise.all([exporter.prometheus(), exporter.prometheus()]);
-    const operatorEnv = { ELASTI_PROMETHEUS_ALLOWED_SERVERS: "127.0.0.1" };
+    const operatorEnv = { ELASTI_PROMETHEUS_ALLOWED_SERVERS: hostAddress };
     world = await startWorld({ operators: 1, resolvers: 2, nodes: 2, prometheusUrl: prometheus.url, operatorEnv });
   });
   after(async () => {
@@ -48,7 +45,7 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
 
   it("swaps the selector, sleeps, and leaves nothing but its slice behind; wakes, and is gone from the path", async () => {
     const web = await busy("swap");
-    assert.equal(peerOf(await web.ask("/", { localAddress: world.clientAddress })), world.clientAddress);
+    assert.ok(await world.isDirect(await web.ask("/", world.clientOptions)));
     exporter.set("swap", 0);
     const phases = await web.phasesUntil("Asleep", 20_000);
     assert.deepEqual(phases, ["Serving", "Draining", "Sealed", "Asleep"]);
@@ -81,16 +78,14 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
     const { status } = await web.reaches("Serving", { when: (es) => es.status?.mode === "serve" });
     await web.direct();
     assert.equal(status?.lastWake?.toReplicas, 1);
-    assert.equal(peerOf(await web.ask("/", { localAddress: world.clientAddress })), world.clientAddress);
+    assert.ok(await world.isDirect(await web.ask("/", world.clientOptions)));
   });
 
   it("gives a sleep up for a request during the grace", async () => {
     const web = await idle("aborted", { routing: { graceSeconds: 4 } });
     const { status } = await web.reaches("Draining");
     await web.parked();
-    await world.embedded?.cluster.waitForBackends(1, "default/aborted", (backends) =>
-      backends.every(({ port }) => port !== 8080),
-    );
+    await world.backends(web, (ports) => ports.every((port) => port !== 8080));
     const answer = await web.ask();
     assert.equal(answer.status, 200);
     await web.reaches("Serving", { after: status?.epoch ?? 0, timeoutMs: 2_000 });

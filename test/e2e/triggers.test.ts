@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
-import { startWorld, type World } from "./world.ts";
+import { hostAddress, startWorld, type World } from "./world.ts";
 
-const allowLoopback = { ELASTI_PROMETHEUS_ALLOWED_SERVERS: "127.0.0.1" };
+const allowLoopback = { ELASTI_PROMETHEUS_ALLOWED_SERVERS: hostAddress };
 const soon = { cooldownPeriod: 1, routing: { graceSeconds: 0 } };
 
 describe("a Prometheus that is down, slow or lies", { concurrency: 8 }, () => {
@@ -26,7 +26,7 @@ describe("a Prometheus that is down, slow or lies", { concurrency: 8 }, () => {
       else if (how === "word") response.end(vector("plenty"));
       else response.end(vector("0", "0"));
     });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => server.listen(0, hostAddress, resolve));
     world = await startWorld({ operators: 1, resolvers: 1, operatorEnv: allowLoopback });
   });
   after(async () => {
@@ -47,7 +47,7 @@ describe("a Prometheus that is down, slow or lies", { concurrency: 8 }, () => {
   for (const [how, reason, message] of cases) {
     it(`leaves the target up and says why: ${how}`, async () => {
       const { port } = server.address() as AddressInfo;
-      const serverAddress = how === "down" ? "http://127.0.0.1:9" : `http://127.0.0.1:${port}/${how}`;
+      const serverAddress = how === "down" ? `http://${hostAddress}:9` : `http://${hostAddress}:${port}/${how}`;
       const metadata = { serverAddress, query: "up", threshold: 1, timeoutSeconds: 1 };
       const web = await world.sleeper({
         name: how,

@@ -1,6 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import type http from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { API_VERSION, type ElastiService, type ElastiServiceSpec, KIND, resolverSliceName } from "@elasti/api";
 import { silentLogger, systemClock } from "@elasti/core";
@@ -17,17 +15,9 @@ import {
   resources,
   type Service,
 } from "@elasti/kube";
-import {
-  elastiAccounts,
-  installElasti,
-  type LocalCluster,
-  pidOf,
-  type SampleAppOptions,
-  sampleAppManifests,
-  startLocalCluster,
-} from "@elasti/local";
-import { ApiProxy } from "./api-proxy.ts";
-import { request } from "./client.ts";
+import { type LocalCluster, type SampleAppOptions, sampleAppManifests } from "@elasti/local";
+import type { ApiProxy } from "./api-proxy.ts";
+import { type Answer, type Ask, request } from "./client.ts";
 import { Sleeper } from "./sleeper.ts";
 
 export interface WorldOptions {
@@ -44,7 +34,7 @@ export const OPERATOR = "elasti-operator";
 export const RESOLVER = "elasti-resolver";
 
 /** Times that let a whole cycle pass in about a second. */
-const fastOperator = {
+export const fastOperator = {
   POLLING_INTERVAL: "300ms",
   ELASTI_SCRAPE_INTERVAL: "200ms",
   ELASTI_RESCALE_DURATION: "2s",
@@ -54,22 +44,42 @@ const fastOperator = {
   ELASTI_KUBE_TIMEOUT: "2500ms",
 };
 
+/** Address of this machine as pods reach it, for what a test serves to them. */
+export const hostAddress = process.env.ELASTI_TEST_HOST ?? "127.0.0.1";
+
+/** What differs between the clusters that Elasti is tested on. */
+export interface Ground {
+  /** An address to send from by which pods can tell clients from resolvers; left out where they can anyway. */
+  readonly clientAddress?: string;
+  /** A token of the resolvers' account, as elastiserver accepts it. */
+  resolverToken(): Promise<string>;
+  /** Gives what pods of the sample app need on this cluster. */
+  prepare(deployment: Deployment): Deployment;
+  /** Ends the process of a pod as kill -9 does. */
+  kill(pod: Pod): Promise<void>;
+  /** Resolves once a node (1 or 2) leads new connections of a Service to backends whose ports fit. */
+  backends(node: 1 | 2, namespace: string, service: string, fits: (ports: readonly number[]) => boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
 /**
  * A cluster with Elasti on it, as tests see it: the Kubernetes API and sockets. What only the embedded cluster can do is in
- * `embedded`; on another cluster that is undefined.
+ * `embedded`, what only a node of ours can do in `real`.
  */
 export class World {
   readonly client: KubeClient;
   /** Namespace of operator and resolvers. */
   readonly system: string;
+  readonly ground: Ground;
   readonly embedded: Embedded | undefined;
-  readonly #close: () => Promise<void>;
+  readonly real: RealNode | undefined;
 
-  constructor(parts: { client: KubeClient; system: string; embedded?: Embedded; close: () => Promise<void> }) {
+  constructor(parts: { client: KubeClient; system: string; ground: Ground; embedded?: Embedded; real?: RealNode }) {
     this.client = parts.client;
     this.system = parts.system;
+    this.ground = parts.ground;
     this.embedded = parts.embedded;
-    this.#close = parts.close;
+    this.real = parts.real;
   }
 
   /**
@@ -137,7 +147,7 @@ export class World {
   ): Promise<Service> {
     const manifests = sampleAppManifests({ terminationGracePeriodSeconds: 2, ...options });
     options.edit?.(manifests);
-    await this.client.create(resources.deployments, manifests.deployment);
+    await this.client.create(resources.deployments, this.ground.prepare(manifests.deployment));
     return await this.client.create<Service>(resources.services, manifests.service);
   }
 
@@ -187,7 +197,7 @@ export class World {
   }
 
   /** Sets the replicas of a component and waits until so many are ready and no other is left. */
-  async scale(component: string, replicas: number, { wait = true } = {}): Promise<void> {
+  async scale(component: string, replicas: number, { wait = true, timeoutMs = 20_000 } = {}): Promise<void> {
     await this.client.patch(resources.deployments, this.system, component, "merge", { spec: { replicas } });
     if (!wait) return;
     await this.until<Deployment, true>(
@@ -201,20 +211,22 @@ export class World {
           observedGeneration >= (deployment?.metadata.generation ?? 0) && all === replicas && readyReplicas === replicas
         );
       },
+      timeoutMs,
     );
   }
 
   /** Ends the process of a pod of Elasti as kill -9 does. */
   async kill(pod: string): Promise<void> {
-    const pid = this.embedded && pidOf(await this.client.get<Pod>(resources.pods, this.system, pod));
-    if (pid !== undefined) process.kill(pid, "SIGKILL");
-    else await this.client.delete(resources.pods, this.system, pod, { gracePeriodSeconds: 0 });
+    await this.ground.kill(await this.client.get<Pod>(resources.pods, this.system, pod));
   }
 
-  /** Resolves once node 1 routes a Service so. @param fits is given the ports of its backends */
-  async backends({ namespace, name }: Sleeper, fits: (ports: readonly number[]) => boolean): Promise<void> {
-    const look = (found: readonly { port: number }[]) => fits(found.map(({ port }) => port));
-    await this.embedded?.cluster.waitForBackends(1, `${namespace}/${name}`, look, AbortSignal.timeout(20_000));
+  /** Resolves once a node routes a Service so. @param fits is given the ports of its backends */
+  async backends(
+    { namespace, name }: { namespace: string; name: string },
+    fits: (ports: readonly number[]) => boolean,
+    node: 1 | 2 = 1,
+  ): Promise<void> {
+    await this.ground.backends(node, namespace, name, fits);
   }
 
   /** Resolves once the resolvers hold so many requests, of all services. */
@@ -241,13 +253,19 @@ export class World {
     await this.scale(component, spec.replicas ?? 0);
   }
 
-  /** An address of clients by which pods can tell them from resolvers; undefined where the sender's own is seen anyway. */
-  get clientAddress(): string | undefined {
-    return this.embedded?.cluster.clientAddress(1);
+  /** Whether a pod was reached past the resolvers, by the address that it saw. The request is to be sent with `clientOptions`. */
+  async isDirect(answer: Answer): Promise<boolean> {
+    const peer = String(answer.headers["x-peer"]).replace(/:\d+$/, "");
+    if (this.ground.clientAddress !== undefined) return peer === this.ground.clientAddress;
+    return !(await this.pods(RESOLVER)).some(({ status }) => status?.podIP === peer);
+  }
+
+  get clientOptions(): Ask {
+    return this.ground.clientAddress === undefined ? {} : { localAddress: this.ground.clientAddress };
   }
 
   close(): Promise<void> {
-    return this.#close();
+    return this.ground.close();
   }
 }
 
@@ -258,42 +276,32 @@ export interface Embedded {
   readonly operatorApi: ApiProxy;
 }
 
-/** The embedded cluster with Elasti's real processes on it. */
+/** What only a node of ours can do. */
+export interface RealNode {
+  /** Stops the kube-proxy of a node, which then follows no change of Services, until it is continued. */
+  pauseServiceProxy(node: 1 | 2): { continue(): void };
+  /** Stops the API server until it is continued; connections stay open and are not answered. */
+  pauseApiServer(): { continue(): void };
+  /** Requests from here go out on the second node. */
+  readonly secondNode: http.Agent;
+  /** Calls that the API server has recorded of the operator since `mark`, as `verb resource[/subresource]`. */
+  audit(): Promise<AuditEntry[]>;
+}
+
+/** One call as the API server's audit log has it. */
+export interface AuditEntry {
+  readonly verb: string;
+  /** With its subresource. */
+  readonly resource: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly user: string;
+  readonly code: number;
+}
+
+/** A cluster with Elasti's real processes on it: the real one that `npm run test:cluster` names, else the embedded one. */
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
-  const folder = process.env.ELASTI_E2E_LOGS ?? (await mkdtemp(join(tmpdir(), "elasti-e2e-")));
-  const [operatorAccount = "", ...others] = elastiAccounts();
-  const cluster = await startLocalCluster({
-    nodes: options.nodes ?? 1,
-    accounts: [operatorAccount, ...others, ...(options.accounts ?? [])],
-    podLogDir: folder,
-    restart: { initialMs: 500, maxMs: 500 },
-  });
-  const operatorApi = await ApiProxy.start(cluster.url);
-  const close = async () => {
-    // processes that are told to stop first would each take their time
-    await operatorApi.close();
-    await cluster.close();
-    if (process.env.ELASTI_E2E_LOGS === undefined) await rm(folder, { recursive: true, force: true });
-  };
-  try {
-    const kubeconfig = join(folder, "operator.kubeconfig");
-    await writeFile(kubeconfig, cluster.kubeconfig(operatorAccount).replaceAll(cluster.url, operatorApi.url), {
-      mode: 0o600,
-    });
-    const { namespace } = await installElasti({
-      cluster,
-      operators: options.operators ?? 1,
-      resolvers: options.resolvers ?? 1,
-      env: {
-        operator: { ...fastOperator, KUBECONFIG: kubeconfig, ...options.operatorEnv },
-        resolver: { ELASTI_SETTLE_TIME: "300ms", ...options.resolverEnv },
-      },
-      logDir: folder,
-      ...(options.prometheusUrl === undefined ? {} : { prometheusUrl: options.prometheusUrl }),
-    });
-    return new World({ client: cluster.client(), system: namespace, embedded: { cluster, operatorApi }, close });
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  const kubeconfig = process.env.ELASTI_TEST_KUBECONFIG;
+  if (kubeconfig === undefined) return await (await import("./embedded-world.ts")).startEmbeddedWorld(options);
+  return await (await import("./real-world.ts")).startRealWorld(kubeconfig, options);
 }

@@ -120,7 +120,7 @@ export function readConfig<T extends Record<string, Setting<unknown>>>(
   const problems: { field: string; message: string }[] = [];
   for (const [key, entry] of Object.entries<Setting<unknown>>(table)) {
     const given = env[entry.env];
-    const text = given === undefined || given === "" ? entry.fallback : given;
+    const text = given === undefined || given === "" || isServiceLink(entry.env, given) ? entry.fallback : given;
     if (text === undefined) {
       problems.push({ field: entry.env, message: `is required: expected ${entry.expected}` });
       continue;
@@ -142,6 +142,14 @@ export function readConfig<T extends Record<string, Setting<unknown>>>(
     });
   }
   return values as ConfigOf<T>;
+}
+
+/**
+ * Kubernetes tells every pod of the Services in its namespace by variables such as `ELASTI_OPERATOR_PORT=tcp://10.96.0.7:8013`
+ * for a Service `elasti-operator`, unless the pod opts out (enableServiceLinks). One of them can have the name of a setting.
+ */
+function isServiceLink(name: string, value: string): boolean {
+  return name.endsWith("_PORT") && /^(tcp|udp|sctp):\/\//.test(value);
 }
 
 /** The settings as they may be printed: secrets are replaced. */

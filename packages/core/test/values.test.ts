@@ -92,6 +92,11 @@ describe("settings", () => {
     const config = readConfig(table, { NAME: "n", TOKENS: '{"hush":"a"}' });
     assert.doesNotMatch(JSON.stringify(redactConfig(table, config)), /hush/);
   });
+
+  it("takes no notice of what Kubernetes says of Services under the name of a setting", () => {
+    const port = setting.integer({ env: "ELASTI_OPERATOR_PORT", fallback: "8013", description: "a port" });
+    assert.deepEqual(readConfig({ port }, { ELASTI_OPERATOR_PORT: "tcp://10.96.74.30:8013" }), { port: 8013 });
+  });
 });
 
 describe("errors", () => {

@@ -32,6 +32,8 @@ export interface PrometheusOptions {
   readonly dataDir?: string;
   /** Path of the program; by default the one that `findProgram` gives. */
   readonly program?: string;
+  /** Address to listen on; 127.0.0.1 where left out. */
+  readonly host?: string;
   /** 0 for a free one. */
   readonly port?: number;
   readonly startTimeoutMs?: number;
@@ -86,7 +88,7 @@ export async function startPrometheus(options: PrometheusOptions = {}): Promise<
     [
       `--config.file=${configFile}`,
       `--storage.tsdb.path=${dataDir}`,
-      `--web.listen-address=127.0.0.1:${options.port ?? 0}`,
+      `--web.listen-address=${options.host ?? "127.0.0.1"}:${options.port ?? 0}`,
       "--log.level=info",
     ],
     { stdio: ["ignore", "ignore", "pipe"] },

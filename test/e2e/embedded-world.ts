@@ -1,0 +1,60 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { elastiAccounts, installElasti, pidOf, startLocalCluster } from "@elasti/local";
+import { ApiProxy } from "./api-proxy.ts";
+import { fastOperator, World, type WorldOptions } from "./world.ts";
+
+/** The embedded cluster with Elasti's real processes on it. */
+export async function startEmbeddedWorld(options: WorldOptions): Promise<World> {
+  const folder = process.env.ELASTI_E2E_LOGS ?? (await mkdtemp(join(tmpdir(), "elasti-e2e-")));
+  const [operatorAccount = "", ...others] = elastiAccounts();
+  const cluster = await startLocalCluster({
+    nodes: options.nodes ?? 1,
+    accounts: [operatorAccount, ...others, ...(options.accounts ?? [])],
+    podLogDir: folder,
+    restart: { initialMs: 500, maxMs: 500 },
+  });
+  const operatorApi = await ApiProxy.start(cluster.url);
+  const close = async () => {
+    // processes that are told to stop first would each take their time
+    await operatorApi.close();
+    await cluster.close();
+    if (process.env.ELASTI_E2E_LOGS === undefined) await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    const kubeconfig = join(folder, "operator.kubeconfig");
+    await writeFile(kubeconfig, cluster.kubeconfig(operatorAccount).replaceAll(cluster.url, operatorApi.url), {
+      mode: 0o600,
+    });
+    const { namespace } = await installElasti({
+      cluster,
+      operators: options.operators ?? 1,
+      resolvers: options.resolvers ?? 1,
+      env: {
+        operator: { ...fastOperator, KUBECONFIG: kubeconfig, ...options.operatorEnv },
+        resolver: { ELASTI_SETTLE_TIME: "300ms", ...options.resolverEnv },
+      },
+      logDir: folder,
+      ...(options.prometheusUrl === undefined ? {} : { prometheusUrl: options.prometheusUrl }),
+    });
+    const ground = {
+      clientAddress: cluster.clientAddress(1),
+      resolverToken: async () => cluster.token(`system:serviceaccount:${namespace}:elasti-resolver`),
+      prepare: <T>(deployment: T) => deployment,
+      async kill(pod: Parameters<typeof pidOf>[0]) {
+        const pid = pidOf(pod);
+        if (pid !== undefined) process.kill(pid, "SIGKILL");
+      },
+      async backends(node: 1 | 2, ns: string, name: string, fits: (ports: readonly number[]) => boolean) {
+        const look = (found: readonly { port: number }[]) => fits(found.map(({ port }) => port));
+        await cluster.waitForBackends(node, `${ns}/${name}`, look, AbortSignal.timeout(20_000));
+      },
+      close,
+    };
+    return new World({ client: cluster.client(), system: namespace, ground, embedded: { cluster, operatorApi } });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,220 @@
+import { randomBytes } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
+import http from "node:http";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { errorText } from "@elasti/core";
+import {
+  createKubeClient,
+  isAlreadyExists,
+  isNotFound,
+  type KubeClient,
+  type KubeObject,
+  loadCluster,
+  type Pod,
+  type Resource,
+  resources,
+} from "@elasti/kube";
+import { OPERATOR, RESOLVER } from "@elasti/local";
+import { stateOf } from "../cluster/cluster.ts";
+import { installFromSources, uninstall, withSources } from "../cluster/elasti.ts";
+import { addresses, Places } from "../cluster/places.ts";
+import { ServiceTable } from "../cluster/service-table.ts";
+import { run } from "../cluster/shell.ts";
+import { type AuditEntry, fastOperator, type Ground, type RealNode, World, type WorldOptions } from "./world.ts";
+
+/**
+ * Elasti as pods of a real cluster, from the sources of this repository. Each world has a namespace of its own for operator and
+ * resolvers; apps are in `default`, which is emptied at the end.
+ */
+export async function startRealWorld(kubeconfig: string, options: WorldOptions): Promise<World> {
+  const cluster = await loadCluster({ kubeconfigPath: kubeconfig });
+  const client = createKubeClient({ cluster });
+  const system = `elasti-${randomBytes(3).toString("hex")}`;
+  const nodeName = process.env.ELASTI_TEST_NODE;
+  const node = nodeName === undefined ? undefined : new NodeOfOurs(nodeName);
+  const program = node?.kubectl ?? "kubectl";
+  const kubectl = (...args: string[]) => run(program, "--kubeconfig", kubeconfig, ...args);
+  const ground: Ground = {
+    resolverToken: async () =>
+      (await kubectl("create", "token", RESOLVER, "--namespace", system, "--audience", "elasti-operator")).trim(),
+    prepare: withSources,
+    async kill({ metadata }) {
+      if (node === undefined)
+        await client.delete(resources.pods, metadata.namespace, metadata.name, { gracePeriodSeconds: 0 });
+      else process.kill(await node.pidOf(metadata.name), "SIGKILL");
+    },
+    async backends(which, namespace, service, fits) {
+      if (node !== undefined) return await node.tables[which].until(namespace, service, fits);
+      throw new Error("how a node routes is known of a node of ours only");
+    },
+    async close() {
+      node?.close();
+      await empty(client);
+      await uninstall(client, system);
+      await client.close();
+    },
+  };
+  const world = new World({ client, system, ground, ...(node === undefined ? {} : { real: node }) });
+  try {
+    await installFromSources({
+      client,
+      namespace: system,
+      replicas: { [OPERATOR]: options.operators ?? 1, [RESOLVER]: options.resolvers ?? 1 },
+      env: {
+        [OPERATOR]: {
+          ...fastOperator,
+          ...(options.prometheusUrl === undefined ? {} : { PROMETHEUS_TRIGGER_SERVER_ADDRESS: options.prometheusUrl }),
+          ...options.operatorEnv,
+        },
+        [RESOLVER]: { ELASTI_SETTLE_TIME: "300ms", ...options.resolverEnv },
+      },
+    });
+    await Promise.all([
+      world.scale(OPERATOR, options.operators ?? 1, { timeoutMs: 30_000 }),
+      world.scale(RESOLVER, options.resolvers ?? 1, { timeoutMs: 30_000 }),
+    ]);
+    return world;
+  } catch (error) {
+    const said = (await node?.lastWords(system)) ?? "";
+    await ground.close();
+    throw new Error(`${errorText(error)}\n${said}`, { cause: error });
+  }
+}
+
+/** What a test of ours may do to the machine that the pods run on. */
+class NodeOfOurs implements RealNode {
+  readonly tables: Readonly<Record<1 | 2, ServiceTable>>;
+  readonly secondNode: http.Agent;
+  readonly #places: Places;
+  readonly #stopped = new Set<number>();
+
+  constructor(name: string) {
+    this.#places = new Places(name);
+    this.tables = { 1: new ServiceTable(this.#places, 1), 2: new ServiceTable(this.#places, 2) };
+    this.secondNode = new SecondNodeAgent();
+  }
+
+  get kubectl(): string {
+    return join(this.#state().binaries, "kubectl");
+  }
+
+  /** The Node.js process of a pod, as this machine numbers it. */
+  async pidOf(pod: string): Promise<number> {
+    for (const pid of (await readdir("/proc")).filter((entry) => /^\d+$/.test(entry))) {
+      const environment = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");
+      if (environment.split("\0").includes(`POD_NAME=${pod}`)) return Number(pid);
+    }
+    throw new Error(`no process of pod ${pod}`);
+  }
+
+  /** The ends of the logs of a namespace's containers. */
+  async lastWords(namespace: string): Promise<string> {
+    const files = await readdir(join(this.#places.logs, "pods"), { recursive: true }).catch(() => []);
+    const logs = files.filter((file) => file.startsWith(`${namespace}_`) && file.endsWith(".log"));
+    const ends = logs.map(async (file) => {
+      const text = await readFile(join(this.#places.logs, "pods", file), "utf8").catch(() => "");
+      return `${file}: ${text.trimEnd().split("\n").slice(-5).join("\n")}`;
+    });
+    return (await Promise.all(ends)).join("\n");
+  }
+
+  pauseServiceProxy(node: 1 | 2): { continue(): void } {
+    return this.#pause(this.#state().kubeProxies[node]);
+  }
+
+  pauseApiServer(): { continue(): void } {
+    return this.#pause(this.#state().apiServer);
+  }
+
+  async audit(): Promise<AuditEntry[]> {
+    const text = await readFile(join(this.#places.logs, "audit.log"), "utf8");
+    return text
+      .trimEnd()
+      .split("\n")
+      .map((line) => entryOf(JSON.parse(line)));
+  }
+
+  close(): void {
+    this.secondNode.destroy();
+    for (const pid of this.#stopped) process.kill(pid, "SIGCONT");
+  }
+
+  #state() {
+    const state = stateOf(this.#places.name);
+    if (state === undefined) throw new Error(`the cluster ${this.#places.name} does not run`);
+    return state;
+  }
+
+  #pause(pid: number): { continue(): void } {
+    process.kill(pid, "SIGSTOP");
+    this.#stopped.add(pid);
+    return {
+      continue: () => {
+        if (this.#stopped.delete(pid)) process.kill(pid, "SIGCONT");
+      },
+    };
+  }
+}
+
+/** Dials through the relay that runs on the second node. */
+class SecondNodeAgent extends http.Agent {
+  override createConnection(options: http.ClientRequestArgs) {
+    const socket = connect({ host: addresses.node[2], port: addresses.relayPort });
+    socket.write(`${options.host}:${options.port}\n`);
+    return socket;
+  }
+}
+
+interface AuditLine {
+  verb: string;
+  user: { username: string };
+  objectRef?: { resource?: string; subresource?: string; namespace?: string; name?: string };
+  responseStatus?: { code?: number };
+}
+
+function entryOf({ verb, user, objectRef = {}, responseStatus }: AuditLine): AuditEntry {
+  const { resource = "", subresource, namespace = "", name = "" } = objectRef;
+  return {
+    verb,
+    resource: subresource === undefined ? resource : `${resource}/${subresource}`,
+    namespace,
+    name,
+    user: user.username,
+    code: responseStatus?.code ?? 0,
+  };
+}
+
+/** Removes every app and ElastiService, while the operator still runs: it puts back what it has made. */
+async function empty(client: KubeClient): Promise<void> {
+  const wanted = [resources.elastiServices, resources.deployments, resources.services] as const;
+  for (const resource of wanted) {
+    const { items } = await client.list(resource).catch(() => ({ items: [] as KubeObject[] }));
+    for (const { metadata } of items) {
+      const ours = metadata.namespace === "default" || resource === resources.elastiServices;
+      if (!ours || (resource === resources.services && metadata.name === "kubernetes")) continue;
+      await client.delete(resource, metadata.namespace, metadata.name).catch(ignoreGone);
+    }
+    if (resource === resources.elastiServices) await gone(client, resource);
+  }
+  await gone(client, resources.pods);
+}
+
+async function gone(client: KubeClient, resource: Resource): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    const { items } = await client.list<KubeObject | Pod>(resource, { namespace: "default" });
+    if (items.length === 0) return;
+    await pause(200);
+  }
+  // nobody is left to do it: an operator that a test took away
+  const { items } = await client.list(resource, { namespace: "default" });
+  for (const { metadata } of items)
+    await client
+      .patch(resource, metadata.namespace, metadata.name, "merge", { metadata: { finalizers: null } })
+      .catch(ignoreGone);
+}
+
+function ignoreGone(error: unknown): void {
+  if (!isNotFound(error) && !isAlreadyExists(error)) throw error;
+}
