@@ -149,7 +149,7 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
       spec: { selector: { [PARK_KEY]: null } },
     });
     const condition = await web.condition("SelectorReverted", ({ status }) => status === "True");
-    assert.match(condition.message, /ignore spec\.selector/);
+    assert.match(condition.message, /mode EndpointSlice/);
     const { status } = await web.sleeps();
     assert.equal(status?.routingMode, "EndpointSlice");
     assert.equal((await web.ask()).status, 200);

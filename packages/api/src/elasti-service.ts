@@ -273,6 +273,23 @@ export const ConditionSchema = Type.Object({
 });
 export type Condition = Static<typeof ConditionSchema>;
 
+export const RaiseSchema = Type.Object({
+  time: Type.String({ format: "date-time", description: "When it was seen." }),
+  epoch: Type.Integer({ description: "Epoch of the phase Waking that it led to." }),
+  generation: Type.Optional(Type.Integer({ description: "The generation of spec at that time." })),
+  manager: Type.Optional(Type.String({ description: "The field manager of spec.replicas, where one is recorded." })),
+});
+export type Raise = Static<typeof RaiseSchema>;
+
+export const ParkRevertSchema = Type.Object({
+  time: Type.String({ format: "date-time", description: "When it was seen." }),
+  drainEpoch: Type.Integer({ description: "Epoch of the sleep that it happened in." }),
+  generation: Type.Optional(Type.Integer({ description: "The generation of spec at that time." })),
+  service: Type.Optional(Type.String({ description: "uid of the Service." })),
+  manager: Type.Optional(Type.String({ description: "The field manager of spec.selector, where one is recorded." })),
+});
+export type ParkRevert = Static<typeof ParkRevertSchema>;
+
 export const StatusSchema = Type.Object(
   {
     mode: Type.Optional(
@@ -306,6 +323,16 @@ export const StatusSchema = Type.Object(
     ),
     lastActiveTime: Type.Optional(
       Type.String({ format: "date-time", description: "Last activity known; the cooldown counts from here." }),
+    ),
+    raises: Type.Optional(
+      Type.Array(RaiseSchema, {
+        description: "Times at which somebody else raised the target from zero, the newest last; at most eight.",
+      }),
+    ),
+    parkReverts: Type.Optional(
+      Type.Array(ParkRevertSchema, {
+        description: "The last two times at which somebody took Elasti's key off the Service's selector.",
+      }),
     ),
     lastWake: Type.Optional(
       Type.Object({

@@ -46,7 +46,19 @@ const programs = "packages/{core,api,kube,scaling,operator,resolver}/src/**/*.ts
  */
 const notReasons: ReadonlySet<string> = new Set([
   ...["Active", "Unknown", "Healthy", "Unhealthy", "NoSeries", "True", "False", "Normal", "Warning", "None"],
-  ...["Bearer", "Upgrade", "ClusterIP", "ExternalName", "NodePort", "LoadBalancer", "Local", "ConfigMap", "Service"],
+  ...[
+    "Bearer",
+    "Upgrade",
+    "ClusterIP",
+    "ExternalName",
+    "NodePort",
+    "LoadBalancer",
+    "Local",
+    "ConfigMap",
+    "Service",
+    "Rollout",
+    "Helm",
+  ],
   ...["Connect", "Probe", "Ready", "RoutingSupported", "TargetFound", "PortsSkipped"],
   // of what is cleaned up, in a log line
   "NoElastiService",

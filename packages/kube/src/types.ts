@@ -22,7 +22,13 @@ export interface ObjectMeta {
   annotations?: Record<string, string>;
   finalizers?: string[];
   ownerReferences?: OwnerReference[];
-  managedFields?: { manager?: string; operation?: string; subresource?: string; fieldsV1?: unknown }[];
+  managedFields?: {
+    manager?: string;
+    operation?: string;
+    subresource?: string;
+    time?: string;
+    fieldsV1?: unknown;
+  }[];
 }
 
 /** Any Kubernetes object; typed kinds extend it. */

@@ -23,6 +23,7 @@ import {
 } from "@elasti/scaling";
 import type { OperatorConfig } from "./config.ts";
 import { ClusterParts } from "./controller/cluster-parts.ts";
+import { Contention } from "./controller/contention.ts";
 import { FactsGatherer } from "./controller/facts.ts";
 import { Orphans } from "./controller/orphans.ts";
 import { PortTable } from "./controller/port-table.ts";
@@ -213,6 +214,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     status,
     scale,
     parts,
+    contention: new Contention({ client, events, clock, logger }),
     events,
     clock,
     logger,

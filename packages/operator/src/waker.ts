@@ -72,6 +72,7 @@ export class Waker {
       const replicas = scaled?.to ?? target.replicas;
       const step = nextForWake({ phase: es.status?.phase, replicas, fence, target: "found" });
       if (step.do === "wait") {
+        if (scaled?.outcome === "scaled") await this.#claim(es);
         return reply(es, scaled?.outcome ?? "already-awake", replicas);
       }
       try {
@@ -108,6 +109,24 @@ export class Waker {
       }
     }
     return reply(es, "in-progress", scaled?.to ?? 0);
+  }
+
+  /**
+   * The leader may have seen our raise before our status, and have taken it for that of somebody else. Failing is no harm: it
+   * takes two of them to be called a contest.
+   */
+  async #claim(es: StoredElastiService): Promise<void> {
+    const { status, logger } = this.#options;
+    const { phase, epoch, lastWake, raises = [] } = es.status ?? {};
+    if (phase !== "Waking" || lastWake?.reason !== "manual") return;
+    try {
+      await status.write(es, {
+        lastWake: { ...lastWake, reason: "request" },
+        raises: raises.filter((raise) => raise.epoch !== epoch),
+      });
+    } catch (error) {
+      logger.debug({ service: es.spec.service, error: errorText(error) }, "wake could not be claimed");
+    }
   }
 
   async #scaleUp(es: StoredElastiService, ref: TargetRef) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PARK_KEY, privateServiceName, SERVICE_EPOCH_ANNOTATION, SERVICE_NAME_LABEL } from "@elasti/api";
-import { type Deployment, type EndpointSlice, resources, type Service } from "@elasti/kube";
+import { type Deployment, type EndpointSlice, type KubeObject, resources, type Service } from "@elasti/kube";
 import { type Es, type OperatorWorld, startOperator } from "./kit/operator.ts";
 
 const rests = ({ status }: Es): boolean => status?.phase === "Serving" && status.conditions !== undefined;
@@ -57,9 +57,16 @@ describe("operator", () => {
     const selector = async () => (await world.client.get<Service>(resources.services, "default", "web")).spec.selector;
     await world.until("web", ({ status }) => status?.conditions?.some(({ reason }) => reason === "Always") === true);
     assert.equal((await selector())?.[PARK_KEY], "true");
-    await world.client.patch<Service>(resources.services, "default", "web", "merge", {
-      spec: { selector: { [PARK_KEY]: null } },
-    });
+    await world.client.patch<Service>(
+      resources.services,
+      "default",
+      "web",
+      "merge",
+      {
+        spec: { selector: { [PARK_KEY]: null } },
+      },
+      { fieldManager: "flux" },
+    );
     const { status } = await world.until("web", (es) =>
       (es.status?.conditions ?? []).some(({ type }) => type === "SelectorReverted"),
     );
@@ -67,6 +74,118 @@ describe("operator", () => {
     assert.equal(status?.conditions?.find(({ type }) => type === "Idle")?.reason, "SelectorReverted");
     await writesAtRest();
     assert.deepEqual(await selector(), { app: "web" });
+    const { status: rested } = await world.client.get<Es>(resources.elastiServices, "default", "web");
+    assert.deepEqual(
+      rested?.parkReverts?.map(({ manager, drainEpoch }) => [manager, drainEpoch]),
+      [["flux", 0]],
+    );
+    const reverted = rested?.conditions?.find(({ type }) => type === "SelectorReverted");
+    assert.match(reverted?.message ?? "", /^field manager flux took off the key .* Service web, .*EndpointSlice until/);
+  });
+
+  /** Somebody scales the target up from zero, as `kubectl edit` does. */
+  async function raiseByHand(fieldManager: string): Promise<void> {
+    const change = { spec: { replicas: 1 } };
+    await world.client.patch(resources.deployments, "default", "web", "merge", change, { fieldManager });
+    await world.until("web", ({ status }) => status?.phase === "Waking");
+  }
+  async function putToZero(): Promise<void> {
+    const change = { spec: { replicas: 0 } };
+    await world.client.patch(resources.deployments, "default", "web", "merge", change, { fieldManager: "test" });
+    await world.until("web", ({ status }) => status?.phase === "Asleep" && status.podsGone === true);
+  }
+
+  it("leaves a target awake that somebody else raises from zero twice, and names him with the rule to add", async () => {
+    await world.app("web", { replicas: 0 });
+    await world.elastiService("web");
+    await world.resolver();
+    await world.until("web", ({ status }) => status?.phase === "Asleep" && status.podsGone === true);
+    await raiseByHand("argocd-controller");
+    const once = await world.client.get<Es>(resources.elastiServices, "default", "web");
+    assert.equal(once.status?.raises?.length, 1);
+    await putToZero();
+    await raiseByHand("argocd-controller");
+    const contested = await world.until("web", ({ status }) =>
+      (status?.conditions ?? []).some(({ type }) => type === "Contested"),
+    );
+    const { conditions = [], raises = [] } = contested.status ?? {};
+    assert.deepEqual(
+      raises.map(({ manager }) => manager),
+      [undefined, "argocd-controller"],
+    );
+    const condition = conditions.find(({ type }) => type === "Contested");
+    assert.match(
+      condition?.message ?? "",
+      /^field manager argocd-controller raised Deployment web from zero twice .* ignoreDifferences: \[\{group: apps, kind: Deployment, name: web, jsonPointers: \[\/spec\/replicas\]\}\]/,
+    );
+    assert.equal(conditions.find(({ type }) => type === "Idle")?.reason, "Contested");
+
+    // whoever edits the ElastiService begins anew
+    const edit = { spec: { cooldownPeriod: 60 } };
+    await world.client.patch<Es>(resources.elastiServices, "default", "web", "merge", edit);
+    await world.until("web", ({ status }) => status?.conditions?.every(({ type }) => type !== "Contested") === true);
+  });
+
+  it("leaves the selector alone where an Argo Rollout names the Service", async () => {
+    const rollouts = {
+      group: "argoproj.io",
+      version: "v1alpha1",
+      plural: "rollouts",
+      kind: "Rollout",
+      namespaced: true,
+    };
+    const open = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+    await world.client.create(resources.customResourceDefinitions, {
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: { name: "rollouts.argoproj.io" },
+      spec: {
+        group: rollouts.group,
+        scope: "Namespaced",
+        names: { plural: "rollouts", singular: "rollout", kind: "Rollout", listKind: "RolloutList" },
+        versions: [
+          {
+            name: rollouts.version,
+            served: true,
+            storage: true,
+            schema: { openAPIV3Schema: { type: "object", properties: { spec: open, status: open } } },
+            subresources: {
+              status: {},
+              scale: { specReplicasPath: ".spec.replicas", statusReplicasPath: ".status.replicas" },
+            },
+          },
+        ],
+      },
+    } as KubeObject);
+    await world.app("web");
+    await world.client.create(rollouts, {
+      apiVersion: "argoproj.io/v1alpha1",
+      kind: "Rollout",
+      metadata: { name: "web", namespace: "default" },
+      spec: { replicas: 1, strategy: { blueGreen: { activeService: "web", previewService: "web-next" } } },
+    } as KubeObject);
+    await world.resolver();
+    const scaleTargetRef = { apiVersion: "argoproj.io/v1alpha1", kind: "Rollout", name: "web" };
+    await world.elastiService("web", { scaleTargetRef });
+    const { status } = await world.until("web", (es) =>
+      (es.status?.conditions ?? []).some(({ type }) => type === "RolloutService"),
+    );
+    const condition = status?.conditions?.find(({ type }) => type === "RolloutService");
+    assert.match(condition?.message ?? "", /the Rollout names web: it is led by EndpointSlices alone/);
+    assert.equal(status?.routingMode, "EndpointSlice");
+    assert.equal(status?.conditions?.find(({ type }) => type === "Idle")?.reason, "RolloutService");
+    const { spec } = await world.client.get<Service>(resources.services, "default", "web");
+    assert.deepEqual(spec.selector, { app: "web" });
+  });
+
+  it("does not count a wake of its own as a raise by others", async () => {
+    await world.app("web", { replicas: 0 });
+    await world.elastiService("web");
+    await world.resolver();
+    await world.until("web", ({ status }) => status?.phase === "Asleep" && status.podsGone === true);
+    assert.equal((await world.notify("web")).status, 200);
+    const { status } = await world.until("web", (es) => es.status?.phase === "Waking");
+    assert.deepEqual([status?.raises, status?.lastWake?.reason], [undefined, "request"]);
   });
 
   it("does not take a wake by another replica for one that was taken back, when its watch on the target is behind", async () => {

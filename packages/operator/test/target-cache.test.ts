@@ -110,6 +110,7 @@ describe("TargetCache", () => {
       generation: 3,
       observedGeneration: 2,
       template: undefined,
+      rolloutServices: undefined,
       deleting: false,
     });
     assert.deepEqual(cache.cached({ namespace: "shop", resource: resources.deployments, name: "web" }), {

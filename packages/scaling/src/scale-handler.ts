@@ -149,6 +149,11 @@ export class ScaleHandler {
     return await this.#scaleOf(request.ref).fence(request);
   }
 
+  /** Whether this process has raised the target since an ElastiService fell asleep with `asleep.epoch`. */
+  raisedSince(ref: TargetRef, asleep: NonNullable<WakeRequest["asleep"]>): boolean {
+    return this.#scaleOf(ref).raisedSince(asleep);
+  }
+
   /** The newest state known without a call: of the watch and of our own writes. */
   latest(ref: TargetRef): ScaleState | undefined {
     return this.#scaleOf(ref).latest;

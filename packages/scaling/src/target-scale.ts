@@ -111,6 +111,12 @@ export class TargetScale {
     return this.#newest();
   }
 
+  /** Whether we have raised it in this sleep, rather than somebody else. */
+  raisedSince(asleep: NonNullable<WakeRequest["asleep"]>): boolean {
+    this.#noteSleep({ asleep });
+    return this.#raise !== undefined;
+  }
+
   async wake(request: WakeRequest): Promise<WakeResult> {
     const running = this.#wake;
     if (running !== undefined && running.wanted >= request.wanted) {
@@ -261,7 +267,7 @@ export class TargetScale {
     return arbitrate([intent], { replicas: state.replicas, autoscaled: request.autoscaled ?? false }).replicas;
   }
 
-  #noteSleep({ asleep }: WakeRequest): void {
+  #noteSleep({ asleep }: Pick<WakeRequest, "asleep">): void {
     if (asleep === undefined) return;
     const before = this.#sleeps.get(asleep.service);
     if (before !== undefined && before >= asleep.epoch) return;

@@ -87,21 +87,6 @@ function idle({ observation, answer }: Description): ConditionUpdate {
   };
 }
 
-function optional({ memory, warnings }: Description): ConditionUpdate[] {
-  const updates: ConditionUpdate[] = warnings.map(({ type, reason, message }) => ({
-    type,
-    status: "True",
-    reason,
-    message,
-  }));
-  if (memory.parkReverted) {
-    updates.push({
-      type: "SelectorReverted",
-      status: "True",
-      reason: "SelectorReverted",
-      message:
-        "somebody takes off the key that Elasti adds to the Service's selector, so it goes on in mode EndpointSlice; let your GitOps tool ignore spec.selector['elasti.truefoundry.com/parked']",
-    });
-  }
-  return updates;
+function optional({ warnings }: Description): ConditionUpdate[] {
+  return warnings.map(({ type, reason, message }) => ({ type, status: "True", reason, message }));
 }

@@ -4,11 +4,14 @@ import type { EndpointSlice, Service } from "@elasti/kube";
 import { cooldownOf, enabledPeriodAt, type WakeReason } from "@elasti/scaling";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
+import { contestOf } from "../lifecycle/contest.ts";
 import type { TargetState, TargetView, Verdicts } from "../lifecycle/contracts.ts";
 import { maySleep, type SleepAnswer } from "../lifecycle/may-sleep.ts";
 import { type Memories, runOf } from "../lifecycle/memory.ts";
 import { type Facts, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
+import { parkBar } from "../lifecycle/park-reverts.ts";
 import { cooldownMsOf } from "../sleep-loop.ts";
+import { namesService } from "./contention.ts";
 import { ownerAmong } from "./service-check.ts";
 
 export interface FactsOptions {
@@ -62,7 +65,8 @@ export class FactsGatherer {
       held: traffic.held,
       silentResolvers: requiredResolvers().filter((id) => !traffic.reporters.includes(id)),
       notBeforeMs: memory.notBeforeMs,
-      blind: countsTraffic && memory.parkReverted,
+      blind: countsTraffic ? this.#parkBarOf(es) : undefined,
+      contestedUntilMs: contestOf(es, now)?.untilMs,
       autoscaler: autoscaler === undefined ? undefined : `${autoscaler.type} ${autoscaler.name}`,
     });
   }
@@ -86,6 +90,22 @@ export class FactsGatherer {
           status?.phase !== "Degraded" &&
           ownerAmong(view.elastiServicesOf(namespace, spec.service))?.metadata.uid === metadata.uid,
       );
+  }
+
+  /** Why the park is not to be used, if it is not. */
+  #parkBarOf(es: StoredElastiService): { reason: string; message: string } | undefined {
+    const { view, targets, clock } = this.#options;
+    if (namesService(es, targets.of(es)))
+      return {
+        reason: "RolloutService",
+        message: "the target is an Argo Rollout that names the Service, so resolvers cannot see all of its traffic",
+      };
+    const service = view.services.get(es.metadata.namespace ?? "", es.spec.service);
+    if (parkBar(es, service?.metadata.uid, clock.now()) === undefined) return undefined;
+    return {
+      reason: "SelectorReverted",
+      message: "somebody takes the park off the Service, so resolvers do not see all of its traffic",
+    };
   }
 
   gather(
@@ -126,7 +146,7 @@ export class FactsGatherer {
       slicesMatch: about.slicesMatch(ours),
       target,
       namespaceGoing: about.namespaceGoing,
-      parkReverted: memory.parkReverted,
+      parkBarred: this.#parkBarOf(es) !== undefined,
       answeredEpoch: hub.answeredEpoch(namespace, es.spec.service),
       graceMs: this.graceMsOf(es),
       maySleep: answer.may,

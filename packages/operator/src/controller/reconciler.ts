@@ -1,25 +1,18 @@
 import { isDeepStrictEqual } from "node:util";
-import {
-  type Condition,
-  type ElastiServiceStatus,
-  FIELD_MANAGER,
-  FINALIZER,
-  keyOf,
-  type Route,
-  wantedRoutingMode,
-} from "@elasti/api";
+import { type Condition, type ElastiServiceStatus, FIELD_MANAGER, FINALIZER, keyOf, type Route } from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
-import { isConflict, isNotFound, type KubeClient, resources, type Service, type WorkResult } from "@elasti/kube";
-import type { ScaleHandler } from "@elasti/scaling";
+import { isConflict, isNotFound, type KubeClient, resources, type WorkResult } from "@elasti/kube";
+import type { ScaleHandler, WakeReason } from "@elasti/scaling";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
 import { type Memories, noteAsleep, noteUndone, runOf, type ServiceMemory } from "../lifecycle/memory.ts";
-import { modeInForce, needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
+import { needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
 import type { Performer, Subject } from "../lifecycle/performer.ts";
 import { clientMode, next, type Observation, type Step } from "../lifecycle/phases.ts";
-import { isParked, type Routing } from "../lifecycle/routing.ts";
+import type { Routing } from "../lifecycle/routing.ts";
 import type { StatusWriter } from "../lifecycle/status-writer.ts";
+import type { Contention } from "./contention.ts";
 import { describe } from "./describe.ts";
 import type { FactsGatherer } from "./facts.ts";
 import type { Parts, Prepared } from "./parts.ts";
@@ -42,6 +35,7 @@ export interface ReconcilerOptions {
   status: StatusWriter;
   scale: ScaleHandler;
   parts: Parts;
+  contention: Contention;
   events: Events;
   clock: Clock;
   logger: Logger;
@@ -114,13 +108,14 @@ export class ElastiServiceReconciler {
       // a leader no more sees old news, and its memory is gone
       if (!this.#options.isLeader()) return {};
       es = view.elastiServices.get(namespace, name) ?? es;
+      if (await this.#noteRevert(key, es)) continue;
       const { subject, observation, target, answer } = await this.#observe(key, es, prepared);
       // a watch that has not begun is no reason to call a service degraded; its first list comes back here
       if (target.kind === "pending") return {};
       const step = next(observation);
       if (step.do === "wait") return await this.#rest(key, es, { prepared, observation, target, answer, step });
       // routes and the probe are for resolvers to know before anybody is led to them
-      if (await this.#writeRoutes(es, prepared, target)) continue;
+      if (await this.#writeRoutes(es, prepared, target, observation)) continue;
       this.#noteStep(key, step, observation);
       await this.#options.performer.perform(step, subject, this.#options.memories.of(key));
       this.#noteDone(key, step, observation);
@@ -138,7 +133,6 @@ export class ElastiServiceReconciler {
     const namespace = es.metadata.namespace ?? "";
     const memory = memories.of(key);
     const service = view.services.get(namespace, es.spec.service);
-    this.#noteRevert(es, service, memory);
     const listed = parts.listed(es, service, prepared.routes);
     const about = {
       service,
@@ -166,19 +160,24 @@ export class ElastiServiceReconciler {
       listed: listed.resolvers,
       required: parts.requiredResolvers(),
       wakeReason: gathered.wakeReason,
+      raisedByOthers: this.#isRaisedByOthers(es, gathered.target, gathered.wakeReason, memory),
     };
     return { subject, observation: observe(gathered.facts), target: gathered.target, answer: gathered.answer };
   }
 
   /** Writes what resolvers need to know, before a step relies on it. @returns whether something was written */
-  async #writeRoutes(es: StoredElastiService, prepared: Prepared, target: TargetState): Promise<boolean> {
+  async #writeRoutes(
+    es: StoredElastiService,
+    prepared: Prepared,
+    target: TargetState,
+    { mode }: Observation,
+  ): Promise<boolean> {
     if (es.metadata.deletionTimestamp !== undefined) return false;
-    const { parts, status, memories } = this.#options;
-    const memory = memories.of(keyOf(es.metadata.namespace ?? "", es.metadata.name));
+    const { parts, status } = this.#options;
     const wanted = {
       routes: prepared.routes as Route[],
       probe: target.kind === "found" ? parts.probeOf(target.template) : es.status?.probe,
-      routingMode: modeInForce(es, memory.parkReverted),
+      routingMode: mode,
     };
     const before = { routes: es.status?.routes, probe: es.status?.probe, routingMode: es.status?.routingMode };
     if (isDeepStrictEqual(wanted, before)) return false;
@@ -198,9 +197,15 @@ export class ElastiServiceReconciler {
       step: Extract<Step, { do: "wait" }>;
     },
   ): Promise<PassResult> {
-    const { status, memories, clock, parts } = this.#options;
+    const { status, memories, clock, parts, contention, view } = this.#options;
     const { observation, answer, step } = seen;
-    if (await this.#writeRoutes(es, seen.prepared, seen.target)) return { requeueAfterMs: 0 };
+    if (await this.#writeRoutes(es, seen.prepared, seen.target, observation)) return { requeueAfterMs: 0 };
+    const service = view.services.get(es.metadata.namespace ?? "", es.spec.service);
+    const named = await contention.named(es, service, seen.target);
+    if (Object.keys(named).length > 0) {
+      await status.write(es, named);
+      return { requeueAfterMs: 0 };
+    }
     const memory = memories.of(key);
     const conditions = describe({
       es,
@@ -209,6 +214,7 @@ export class ElastiServiceReconciler {
       nowMs: clock.now(),
       warnings: [
         ...seen.prepared.notes,
+        ...contention.warnings(es, service, seen.target),
         ...parts.warnings(es, seen.target.kind === "found" ? seen.target.template : undefined),
       ],
     });
@@ -222,29 +228,36 @@ export class ElastiServiceReconciler {
     const active = activityToWrite(es, memory.lastActiveMs);
     if (active !== undefined) change.lastActiveTime = active;
     if (Object.keys(change).length > 0 && es.metadata.deletionTimestamp === undefined) await status.write(es, change);
-    const waits = [step.atMostMs, !answer.may && observation.phase === "Serving" ? answer.inMs : undefined].filter(
-      (ms): ms is number => ms !== undefined,
-    );
+    const waits = [
+      step.atMostMs,
+      !answer.may && observation.phase === "Serving" ? answer.inMs : undefined,
+      contention.changesInMs(es, service),
+    ].filter((ms): ms is number => ms !== undefined);
     return waits.length === 0 ? {} : { requeueAfterMs: Math.max(1, Math.ceil(Math.min(...waits))) };
   }
 
-  /**
-   * Somebody took our park off, and would do so again: it is not fought over. A sleep that is draining goes on without it; one
-   * that is sealed is undone by the transition function; mode Always lets clients go to the pods.
-   */
-  #noteRevert(es: StoredElastiService, service: Service | undefined, memory: ServiceMemory): void {
-    if (memory.parkReverted || service === undefined || isParked(service)) return;
-    if (memory.parkedUid === undefined || memory.parkedUid !== service.metadata.uid) return;
-    const staysParked = wantedRoutingMode(es.spec) === "Always" && es.metadata.deletionTimestamp === undefined;
-    const draining = es.status?.phase === "Draining" && runOf(es, memory)?.parkWritten === true;
-    if (es.status?.phase === "Sealed" || !(draining || staysParked)) return;
-    memory.parkReverted = true;
-    this.#options.events.record(
-      es,
-      "Warning",
-      "SelectorReverted",
-      "the key that Elasti adds to the Service's selector was taken off; it is not added again",
-    );
+  /** Somebody took our park off: status remembers it. @returns whether something was written */
+  async #noteRevert(key: string, es: StoredElastiService): Promise<boolean> {
+    const { view, memories, contention, status } = this.#options;
+    const service = view.services.get(es.metadata.namespace ?? "", es.spec.service);
+    const change = contention.noteRevert(es, service, memories.of(key));
+    if (change !== undefined) await status.write(es, change);
+    return change !== undefined;
+  }
+
+  /** A raise that this process saw come, and that nobody of ours had asked for. */
+  #isRaisedByOthers(
+    { metadata, status }: StoredElastiService,
+    target: TargetState,
+    reason: WakeReason,
+    memory: ServiceMemory,
+  ): boolean {
+    if (status?.phase !== "Asleep" || target.kind !== "found" || metadata.deletionTimestamp !== undefined) return false;
+    const epoch = status.epoch ?? 0;
+    if (target.replicas === 0) memory.seenAtZero = epoch;
+    if (target.replicas === 0 || memory.seenAtZero !== epoch || reason !== "manual") return false;
+    const asleep = { service: keyOf(metadata.namespace ?? "", metadata.name), epoch };
+    return !this.#options.scale.raisedSince(target.ref, asleep);
   }
 
   #noteStep(key: string, step: Step, o: Observation): void {

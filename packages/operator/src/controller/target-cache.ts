@@ -35,6 +35,8 @@ export type TargetAnswer =
       readonly observedGeneration: number | undefined;
       /** Pod template, for kinds that have it at spec.template. */
       readonly template: PodTemplate | undefined;
+      /** Services that a Rollout of Argo names. */
+      readonly rolloutServices: readonly string[] | undefined;
       readonly deleting: boolean;
     }
   | {
@@ -333,6 +335,7 @@ function answerOf(
     generation: metadata.generation,
     observedGeneration: status?.observedGeneration,
     template: spec?.template,
+    rolloutServices: spec?.rolloutServices,
     deleting: metadata.deletionTimestamp !== undefined,
   };
 }

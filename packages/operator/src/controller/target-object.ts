@@ -2,7 +2,13 @@ import type { Container, KubeObject, PodTemplate, Probe } from "@elasti/kube";
 
 /** What is kept of a target: whatever its kind, as far as it follows the convention of spec.replicas and spec.template. */
 export interface TargetObject extends KubeObject {
-  spec?: { replicas?: number; template?: PodTemplate };
+  spec?: {
+    replicas?: number;
+    template?: PodTemplate;
+    strategy?: unknown;
+    /** Of a Rollout of Argo: the Services that it names. Not a field of it, but what is kept of spec.strategy. */
+    rolloutServices?: readonly string[];
+  };
   status?: { replicas?: number; observedGeneration?: number };
 }
 
@@ -19,12 +25,26 @@ export function trimTarget(object: TargetObject): TargetObject {
       ...defined({ namespace, uid, resourceVersion, generation, creationTimestamp, deletionTimestamp }),
     },
     spec: {
-      ...defined({ replicas: spec?.replicas }),
+      ...defined({ replicas: spec?.replicas, rolloutServices: rolloutServicesOf(object) }),
       ...(template?.spec?.containers === undefined ? {} : { template: trimTemplate(template) }),
     },
     status: defined({ replicas: status?.replicas, observedGeneration: status?.observedGeneration }),
   };
 }
+
+/** The Services whose selectors Argo Rollouts itself writes, and validates against the pod template. */
+function rolloutServicesOf({ apiVersion, kind, spec }: TargetObject): string[] | undefined {
+  if (kind !== "Rollout" || apiVersion?.startsWith("argoproj.io/") !== true) return undefined;
+  const { canary, blueGreen } = fieldsOf(spec?.strategy);
+  const { stableService, canaryService, pingPong } = fieldsOf(canary);
+  const { activeService, previewService } = fieldsOf(blueGreen);
+  const { pingService, pongService } = fieldsOf(pingPong);
+  const named = [stableService, canaryService, pingService, pongService, activeService, previewService];
+  return named.filter((name): name is string => typeof name === "string" && name !== "");
+}
+
+const fieldsOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 
 function trimTemplate({ metadata, spec }: PodTemplate): PodTemplate {
   const { labels, annotations } = metadata ?? {};

@@ -22,13 +22,14 @@ export class Targets implements TargetView {
       const kind = reason === "TargetPending" ? "pending" : reason === "TargetMissing" ? "missing" : "unsupported";
       return { kind, reason, message };
     }
-    const { ref, replicas, statusReplicas, template, deleting } = answer;
+    const { ref, replicas, statusReplicas, template, rolloutServices, deleting } = answer;
     return {
       kind: "found",
       ref,
       replicas: this.#scale.latest(ref)?.replicas ?? replicas,
       statusReplicas,
       template,
+      rolloutServices,
       deleting,
     };
   }

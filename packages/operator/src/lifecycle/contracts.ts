@@ -13,6 +13,8 @@ export type TargetState =
       readonly statusReplicas: number;
       /** Pod template, for the kinds that have it at spec.template. */
       readonly template: PodTemplate | undefined;
+      /** Services that the target, a Rollout of Argo, names. */
+      readonly rolloutServices?: readonly string[] | undefined;
       readonly deleting: boolean;
     }
   /** `pending`: not known yet, which is not the same as missing. */
@@ -40,7 +42,8 @@ export type EventReason =
   | "Woken"
   | "Restored"
   | "RoutingUnsupported"
-  | "SelectorReverted";
+  | "SelectorReverted"
+  | "Contested";
 
 export interface Events {
   record(about: ElastiService, type: "Normal" | "Warning", reason: EventReason, message: string): void;

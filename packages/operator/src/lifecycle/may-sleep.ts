@@ -15,8 +15,10 @@ export interface SleepQuestion {
   readonly silentResolvers: readonly string[];
   /** After a sleep that could not be completed, not before this time. */
   readonly notBeforeMs: number;
-  /** Traffic decides, and part of it passes no resolver any more. */
-  readonly blind: boolean;
+  /** Traffic decides, and part of it passes no resolver: why. */
+  readonly blind: { readonly reason: string; readonly message: string } | undefined;
+  /** Others raise it from zero: left alone until this time. */
+  readonly contestedUntilMs: number | undefined;
   /** An autoscaler that would fight back. */
   readonly autoscaler: string | undefined;
 }
@@ -43,12 +45,11 @@ export function maySleep(q: SleepQuestion): SleepAnswer {
       `${q.autoscaler} has the target, and would scale it up again; this version leaves it alone`,
     );
   }
-  if (q.blind) {
-    return no(
-      "SelectorReverted",
-      "somebody takes the park off the Service, so resolvers do not see all of its traffic",
-    );
+  if (q.contestedUntilMs !== undefined) {
+    const message = "others raised the target from zero twice within ten minutes; it is left awake for an hour";
+    return no("Contested", message, q.contestedUntilMs - q.nowMs);
   }
+  if (q.blind !== undefined) return no(q.blind.reason, q.blind.message);
   if (q.verdict === undefined) return no("NotAskedYet", "the triggers have not been asked yet");
   if (q.verdict.kind !== "Idle") {
     return { ...no(q.verdict.reason, q.verdict.message), unknown: q.verdict.kind === "Unknown" };

@@ -12,6 +12,8 @@ export interface ServiceMemory extends Memory {
   notBeforeMs: number;
   /** Passes in a row that ended by a conflict. */
   conflicts: number;
+  /** Epoch of the phase Asleep in which this process has seen the target at zero: only then does it know that others raised it. */
+  seenAtZero: number | undefined;
   /** Why routing by the resolvers could not be proven. */
   routingProblem: { reason: string; message: string } | undefined;
 }
@@ -27,11 +29,11 @@ export class Memories {
         run: undefined,
         fence: undefined,
         parkedUid: undefined,
-        parkReverted: false,
         lastActiveMs: 0,
         failures: 0,
         notBeforeMs: 0,
         conflicts: 0,
+        seenAtZero: undefined,
         routingProblem: undefined,
       };
       this.#byKey.set(key, memory);

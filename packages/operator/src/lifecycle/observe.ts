@@ -31,7 +31,8 @@ export interface Facts {
   readonly target: TargetState;
   /** Namespace is being deleted too. */
   readonly namespaceGoing: boolean;
-  readonly parkReverted: boolean;
+  /** The park is not to be used: somebody takes it off, or somebody forbids it. */
+  readonly parkBarred: boolean;
   readonly answeredEpoch: number;
   readonly graceMs: number;
   readonly maySleep: boolean;
@@ -50,9 +51,8 @@ export function ourSlices(slices: readonly EndpointSlice[], names: readonly stri
 }
 
 /** The mode in force: the one asked for, but a park that somebody takes off again is not fought over. */
-export function modeInForce(es: ElastiService, parkReverted: boolean): RoutingMode {
-  const wanted = wantedRoutingMode(es.spec);
-  return parkReverted ? "EndpointSlice" : wanted;
+export function modeInForce(es: ElastiService, parkBarred: boolean): RoutingMode {
+  return parkBarred ? "EndpointSlice" : wantedRoutingMode(es.spec);
 }
 
 /** Whether the target's pods say by themselves when they can serve. */
@@ -92,7 +92,7 @@ export function observe(facts: Facts): Observation {
     drainEpoch: status.drainEpoch ?? 0,
     phaseAgeMs: status.phaseTime === undefined ? 0 : Math.max(0, facts.nowMs - Date.parse(status.phaseTime)),
     podsGone: status.podsGone ?? false,
-    mode: modeInForce(es, facts.parkReverted),
+    mode: modeInForce(es, facts.parkBarred),
     lifecycle: lifecycleOf(facts),
     service: service === undefined ? "missing" : facts.refused === undefined ? "ok" : "refused",
     parked: service !== undefined && isParked(service),

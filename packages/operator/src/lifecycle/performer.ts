@@ -5,6 +5,7 @@ import type { ScaleHandler, WakeReason } from "@elasti/scaling";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
 import { wantedReplicas } from "../waker.ts";
 import type { StoredElastiService } from "./cluster-view.ts";
+import { withRaise } from "./contest.ts";
 import type { Events, TargetState, Verdicts } from "./contracts.ts";
 import type { Observation, Step } from "./phases.ts";
 import type { Routing } from "./routing.ts";
@@ -25,6 +26,8 @@ export interface Subject {
   /** Names of every resolver that may carry a request: they all must hold. */
   readonly required: readonly string[];
   readonly wakeReason: WakeReason;
+  /** Somebody else raised the target from zero while it was asleep. */
+  readonly raisedByOthers: boolean;
 }
 
 /** What this leader remembers of one service between steps. */
@@ -34,8 +37,6 @@ export interface Memory {
   fence: { epoch: number; outcome: Observation["fence"]; why: string } | undefined;
   /** uid of the Service that we parked last, until we take the park off. */
   parkedUid: string | undefined;
-  /** Somebody else took it off: it is not written again. */
-  parkReverted: boolean;
 }
 
 export interface PerformerOptions {
@@ -152,6 +153,15 @@ export class Performer {
         fromReplicas: 0,
         toReplicas: target.kind === "found" ? target.replicas : 0,
       };
+      if (subject.raisedByOthers && from === "Asleep") {
+        const { generation } = es.metadata;
+        const raise = {
+          time: now,
+          epoch: (es.status?.epoch ?? 0) + 1,
+          ...(generation === undefined ? {} : { generation }),
+        };
+        more.raises = withRaise(es.status?.raises, raise);
+      }
     }
     const written = await status.setPhase(es, phase, more);
     const epoch = written.status?.epoch ?? 0;

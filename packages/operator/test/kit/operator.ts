@@ -1,6 +1,6 @@
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
-import { API_VERSION, type ElastiService, elastiServiceCrd, KIND, type SessionDown } from "@elasti/api";
+import { API_VERSION, type ElastiService, elastiServiceCrd, KIND, paths, type SessionDown } from "@elasti/api";
 import { Metrics, readConfig, silentLogger, systemClock } from "@elasti/core";
 import {
   createKubeClient,
@@ -42,6 +42,8 @@ export interface OperatorWorld {
   until(name: string, fits: (es: Es) => boolean, namespace?: string): Promise<Es>;
   /** A resolver that is listed by Kubernetes and has a session; it listens on whatever port routes name. */
   resolver(name?: string): Promise<TestResolver>;
+  /** What a resolver posts because requests wait. */
+  notify(svc: string): Promise<Response>;
   close(): Promise<void>;
 }
 
@@ -164,6 +166,13 @@ export async function startOperator(env: Record<string, string> = {}): Promise<O
         if (line.type === "ping") resolver.send({ type: "ping" });
       };
       return resolver;
+    },
+    async notify(svc) {
+      return await fetch(`http://127.0.0.1:${port}${paths.notify}`, {
+        method: "POST",
+        headers: { authorization: "Bearer resolver-token", "content-type": "application/json" },
+        body: JSON.stringify({ count: 1, svc, namespace: "default" }),
+      });
     },
     async close() {
       for (const resolver of joined) await resolver.leave();

@@ -13,7 +13,8 @@ const idle: SleepQuestion = {
   held: 0,
   silentResolvers: [],
   notBeforeMs: 0,
-  blind: false,
+  blind: undefined,
+  contestedUntilMs: undefined,
   autoscaler: undefined,
 };
 
@@ -37,7 +38,12 @@ describe("whether a target may sleep", () => {
     ["a resolver that does not report", { silentResolvers: ["resolver-1"] }, "ResolverSilent"],
     ["the cooldown", { cooldown: { over: false, remainingMs: 5_000, sinceMs: now } }, "Cooldown"],
     ["a sleep that failed a while ago", { notBeforeMs: now + 7_000 }, "SleepFailed"],
-    ["traffic that resolvers do not see", { blind: true }, "SelectorReverted"],
+    [
+      "traffic that resolvers do not see",
+      { blind: { reason: "SelectorReverted", message: "reverted" } },
+      "SelectorReverted",
+    ],
+    ["others who raise it again and again", { contestedUntilMs: now + 60_000 }, "Contested"],
     ["an autoscaler", { autoscaler: "keda web" }, "AutoscalerUnsupported"],
   ];
   for (const [name, change, reason] of cases) {

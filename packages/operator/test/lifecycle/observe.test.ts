@@ -29,7 +29,7 @@ const facts: Facts = {
     deleting: false,
   },
   namespaceGoing: false,
-  parkReverted: false,
+  parkBarred: false,
   answeredEpoch: 0,
   graceMs: 30_000,
   maySleep: false,
