@@ -290,6 +290,20 @@ export const ParkRevertSchema = Type.Object({
 });
 export type ParkRevert = Static<typeof ParkRevertSchema>;
 
+export const WakingSchema = Type.Object(
+  {
+    reason: Type.String({ description: "What it is, in one word; a heading in docs/troubleshooting.md." }),
+    message: Type.String({ description: "What it is, for people." }),
+    since: Type.String({ format: "date-time", description: "Since when it is so." }),
+    certain: Type.Boolean({
+      description:
+        "Waiting will not help before something changes: requests are answered 503 with this reason instead of being held.",
+    }),
+  },
+  { description: "While no pod is ready: what the pods wait for, or why they cannot start." },
+);
+export type Waking = Static<typeof WakingSchema>;
+
 export const StatusSchema = Type.Object(
   {
     mode: Type.Optional(
@@ -307,6 +321,7 @@ export const StatusSchema = Type.Object(
     routingMode: Type.Optional(StringEnum(routingModes, { description: "The mode in force." })),
     routes: Type.Optional(Type.Array(RouteSchema, { description: "The resolver port of each Service port." })),
     probe: Type.Optional(ProbeStatusSchema),
+    waking: Type.Optional(WakingSchema),
     conditions: Type.Optional(
       Type.Array(ConditionSchema, {
         description: "Ready, Idle, RoutingSupported and what else is worth knowing.",

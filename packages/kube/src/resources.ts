@@ -119,10 +119,32 @@ export interface PodTemplate {
   spec: PodSpec;
 }
 
+export interface ContainerState {
+  reason?: string;
+  message?: string;
+  startedAt?: string;
+  finishedAt?: string;
+  exitCode?: number;
+}
+
+export interface ContainerStatus {
+  name: string;
+  ready: boolean;
+  started?: boolean;
+  restartCount: number;
+  /** One of waiting, running, terminated. */
+  state?: Record<string, ContainerState>;
+  lastState?: Record<string, ContainerState>;
+}
+
 export interface Pod extends KubeObject {
   spec: PodSpec;
   status?: {
     phase?: "Pending" | "Running" | "Succeeded" | "Failed";
+    reason?: string;
+    message?: string;
+    /** Where it will go once those that are being evicted for it are gone. */
+    nominatedNodeName?: string;
     podIP?: string;
     podIPs?: { ip: string }[];
     hostIP?: string;
@@ -134,14 +156,8 @@ export interface Pod extends KubeObject {
       message?: string;
       lastTransitionTime?: string;
     }[];
-    containerStatuses?: {
-      name: string;
-      ready: boolean;
-      started?: boolean;
-      restartCount: number;
-      state?: Record<string, { reason?: string; message?: string; startedAt?: string; exitCode?: number }>;
-      lastState?: Record<string, { reason?: string; exitCode?: number }>;
-    }[];
+    initContainerStatuses?: ContainerStatus[];
+    containerStatuses?: ContainerStatus[];
   };
 }
 

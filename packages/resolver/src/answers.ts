@@ -9,6 +9,13 @@ import type { StaticAnswer } from "./static-answers.ts";
 const retryAfterSeconds: Readonly<Record<string, number>> = {
   ELASTI_GATE_FULL: 5,
   ELASTI_WAKE_FAILED: 30,
+  ELASTI_WAKE_QUOTA: 30,
+  ELASTI_WAKE_REFUSED: 30,
+  ELASTI_WAKE_IMAGE_NOT_FOUND: 30,
+  ELASTI_WAKE_IMAGE_PULL: 30,
+  ELASTI_WAKE_CRASH_LOOP: 30,
+  ELASTI_WAKE_CONTAINER: 30,
+  ELASTI_WAKE_UNSCHEDULABLE: 30,
   ELASTI_SERVICE_REMOVED: 1,
   ELASTI_DRAINING: 1,
 };

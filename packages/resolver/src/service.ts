@@ -1,4 +1,4 @@
-import { type ElastiService, type RoutingMode, specDefaults, wantedRoutingMode } from "@elasti/api";
+import { type ElastiService, type RoutingMode, specDefaults, type Waking, wantedRoutingMode } from "@elasti/api";
 import type { Clock, ElastiError, Logger } from "@elasti/core";
 import type { Activation, Pick, PodSource, WakeFailure } from "./contracts.ts";
 import { errors } from "./errors.ts";
@@ -7,6 +7,7 @@ import type { Hold, HoldBudget, Ticket } from "./gate/hold.ts";
 import { LearningWindow } from "./gate/release-window.ts";
 import { type ServiceEvents, ServiceState } from "./service-state.ts";
 import { checkerAnswer, type RequestHead, type StaticAnswer, StaticRules } from "./static-answers.ts";
+import { lastKnown, wakeError } from "./wake-failures.ts";
 
 export interface ServiceDependencies {
   readonly clock: Clock;
@@ -37,6 +38,8 @@ export class ManagedService {
   #maxConcurrencyPerPod = Number.POSITIVE_INFINITY;
   #rules = new StaticRules(undefined);
   #routingMode: RoutingMode = "SelectorSwap";
+  /** What keeps the target's pods from being ready, as the operator found. */
+  #waking: Waking | undefined;
   /** Its ElastiService is being deleted: connections that are kept would soon lead nowhere. */
   #leaving = false;
 
@@ -56,7 +59,8 @@ export class ManagedService {
       settings: () => this.#settings,
       newWindow: () => new LearningWindow(() => this.#maxConcurrencyPerPod),
       onWanting: (wanting) => this.#onWanting(wanting),
-      lastFailure: () => deps.activation.lastFailure(namespace, name),
+      lastFailure: () => deps.activation.lastFailure(namespace, name) ?? this.#lastKnown(),
+      hopeless: () => (this.#waking?.certain === true ? wakeError(this.#waking) : undefined),
       onHoldEnd: deps.onHoldEnd,
       ...(deps.defer === undefined ? {} : { defer: deps.defer }),
     });
@@ -85,6 +89,7 @@ export class ManagedService {
     }
     if (edited) this.gate.retime();
     else if (moved) this.gate.evaluate();
+    this.#observeWaking(status?.waking);
   }
 
   /** Clients that come by the Service find the pods themselves now, or soon will. */
@@ -114,6 +119,19 @@ export class ManagedService {
     const { namespace, name } = this;
     this.#logger.warn({ namespace, service: name, reason: failure.reason }, "wake failed, holds are answered");
     this.gate.failAll(errors.ELASTI_WAKE_FAILED(`${failure.reason}: ${failure.detail}`));
+  }
+
+  /** What waits is answered when it becomes certain that no pod can come; until that is withdrawn nothing is held. */
+  #observeWaking(waking: Waking | undefined): void {
+    this.#waking = waking;
+    if (waking?.certain !== true || this.gate.held === 0) return;
+    const { namespace, name } = this;
+    this.#logger.warn({ namespace, service: name, reason: waking.reason }, "wake failed, holds are answered");
+    this.gate.failHopeless(wakeError(waking));
+  }
+
+  #lastKnown(): WakeFailure | undefined {
+    return this.#waking === undefined ? undefined : lastKnown(this.#waking, this.#deps.clock.now());
   }
 
   close(): void {

@@ -31,6 +31,8 @@ export interface GateDependencies {
   /** Holds wait for a pod (true), or no longer do (false). Told only of changes. */
   readonly onWanting: (wanting: boolean) => void;
   readonly lastFailure: () => WakeFailure | undefined;
+  /** Why nothing is to be held now: no pod can come, as things are. */
+  readonly hopeless: () => ElastiError | undefined;
   readonly onHoldEnd: (end: HoldEnd, waitedMs: number) => void;
   /** Runs later in this turn of the loop; setImmediate unless a test says otherwise. */
   readonly defer?: (fn: () => void) => void;
@@ -134,6 +136,8 @@ export class Gate {
   hold(hold: Hold, portName: string | undefined, counted: boolean, refused?: Admission): Ticket | ElastiError {
     const { settings, budget, clock } = this.#deps;
     if (this.#closed) return errors.ELASTI_SERVICE_REMOVED("the ElastiService of this Service has been deleted");
+    const hopeless = this.#deps.hopeless();
+    if (hopeless !== undefined && this.#deps.pods.usable(portName).length === 0) return hopeless;
     const { maxRequests } = settings();
     if (refused === undefined) {
       if (this.#held >= maxRequests)
@@ -186,6 +190,15 @@ export class Gate {
   /** Ends every hold with this error. */
   failAll(error: ElastiError): void {
     for (const lane of this.#lanes.values()) {
+      for (let ticket = lane.head; ticket !== undefined; ticket = lane.head) this.#fail(ticket, error, "failed");
+    }
+    this.#settle();
+  }
+
+  /** No pod can come, as things are: ends what waits for one with this error. What waits for room at a pod goes on. */
+  failHopeless(error: ElastiError): void {
+    for (const [portName, lane] of this.#lanes) {
+      if (this.#deps.pods.usable(portName).length > 0) continue;
       for (let ticket = lane.head; ticket !== undefined; ticket = lane.head) this.#fail(ticket, error, "failed");
     }
     this.#settle();

@@ -42,6 +42,7 @@ function make(options: Options = {}) {
     newWindow: options.newWindow ?? (() => new LearningWindow(() => options.perPod ?? Number.POSITIVE_INFINITY)),
     onWanting: (now) => wanting.push(now),
     lastFailure: () => failure.now,
+    hopeless: () => undefined,
     onHoldEnd: (end) => ends.push(end),
     defer: (fn) => deferred.push(fn),
   });
