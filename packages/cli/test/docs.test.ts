@@ -60,6 +60,21 @@ const notReasons: ReadonlySet<string> = new Set([
     "Helm",
   ],
   ...["Connect", "Probe", "Ready", "RoutingSupported", "TargetFound", "PortsSkipped"],
+  // what the kubelet, the scheduler, controllers and node autoscalers write, from which our reasons are made
+  ...["ErrImageNeverPull", "InvalidImageName", "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"],
+  ...["SignatureValidationFailed", "ImageInspectError", "CreateContainerConfigError", "CreateContainerError"],
+  ...["PreCreateHookError", "PreStartHookError", "RunContainerError", "CrashLoopBackOff", "PodScheduled"],
+  ...[
+    "Failed",
+    "Succeeded",
+    "Pending",
+    "Running",
+    "ReplicaFailure",
+    "FailedCreate",
+    "ReplicaSet",
+    "TriggeredScaleUp",
+    "Nominated",
+  ],
   // of what is cleaned up, in a log line
   "NoElastiService",
   // events that are declared and not recorded

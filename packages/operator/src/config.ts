@@ -71,6 +71,21 @@ export const operatorSettings = {
     maxMs: 60_000,
     description: "How long resolvers may take to agree that they hold from now on; otherwise no sleep.",
   }),
+  unschedulableMs: setting.durationMs({
+    env: "ELASTI_UNSCHEDULABLE_TIMEOUT",
+    fallback: "5m",
+    minMs: 1_000,
+    maxMs: 86_400_000,
+    description:
+      "How long a pod that fits on no node is waited for, from the last word of a node autoscaler; then requests are answered 503 at once.",
+  }),
+  maxPodWatches: setting.integer({
+    env: "ELASTI_MAX_POD_WATCHES",
+    fallback: "32",
+    min: 1,
+    max: 1_000,
+    description: "Services that wake slowly and whose pods are watched at once, to find out why; others take turns.",
+  }),
   ...prometheusSettings,
   resolverService: setting.text({
     env: "ELASTI_RESOLVER_SERVICE",

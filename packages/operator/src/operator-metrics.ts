@@ -1,6 +1,7 @@
 import { phases } from "@elasti/api";
-import type { Metrics } from "@elasti/core";
+import type { Clock, Metrics } from "@elasti/core";
 import type { Verdict } from "@elasti/scaling";
+import type { PassResult } from "./controller/reconciler.ts";
 
 /** What a scrape of the operator tells beside the metrics of its parts. Labels are few: none names a service. */
 export interface OperatorMetrics {
@@ -47,5 +48,24 @@ export function operatorMetrics(
     verdict: ({ kind }) => verdicts.inc({ verdict: kind }),
     sleepUndone: (cause) => undone.inc({ cause }),
     reconciled: (seconds, outcome) => reconciles.observe({ outcome }, seconds),
+  };
+}
+
+/** A pass with its time and outcome noted. */
+export function timed(
+  reconciler: { reconcile(key: string): Promise<PassResult> },
+  observed: OperatorMetrics,
+  clock: Clock,
+) {
+  return async (key: string) => {
+    const began = clock.monotonic();
+    try {
+      const { conflict, ...result } = await reconciler.reconcile(key);
+      observed.reconciled((clock.monotonic() - began) / 1_000, conflict === true ? "conflict" : "ok");
+      return result;
+    } catch (error) {
+      observed.reconciled((clock.monotonic() - began) / 1_000, "failed");
+      throw error;
+    }
   };
 }

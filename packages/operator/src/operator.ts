@@ -34,12 +34,14 @@ import { Targets } from "./controller/targets.ts";
 import type { Authenticator } from "./elastiserver/auth.ts";
 import { ElastiServer } from "./elastiserver/server.ts";
 import { SessionHub } from "./elastiserver/session-hub.ts";
+import { defaultPatience } from "./failures/evidence.ts";
+import { WakeMonitor } from "./failures/wake-monitor.ts";
 import { ClusterView } from "./lifecycle/cluster-view.ts";
 import { Memories } from "./lifecycle/memory.ts";
 import { Performer } from "./lifecycle/performer.ts";
 import { Routing } from "./lifecycle/routing.ts";
 import { StatusWriter } from "./lifecycle/status-writer.ts";
-import { type OperatorMetrics, operatorMetrics } from "./operator-metrics.ts";
+import { operatorMetrics, timed } from "./operator-metrics.ts";
 import { SleepLoop } from "./sleep-loop.ts";
 import { UnusableTriggers } from "./unusable-triggers.ts";
 import { Waker } from "./waker.ts";
@@ -52,6 +54,8 @@ export interface OperatorDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Ages of a wake at which its pods are looked at; other ones for tests. */
+  readonly monitorTimes?: { readonly lookAfterMs: number; readonly progressAfterMs: number };
 }
 
 /** Puts the operator together. Any replica wakes; the leader also reconciles, sleeps targets and asks the triggers. */
@@ -204,6 +208,14 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     onPhase: observed.phaseChanged,
     enqueue,
   });
+  const monitor = new WakeMonitor(
+    { client, clock, logger, metrics, events, enqueue },
+    {
+      patience: { ...defaultPatience, unschedulableMs: config.unschedulableMs },
+      maxWatches: config.maxPodWatches,
+      ...deps.monitorTimes,
+    },
+  );
   const reconciler = new ElastiServiceReconciler({
     client,
     view,
@@ -216,6 +228,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     parts,
     contention: new Contention({ client, events, clock, logger }),
     events,
+    monitor,
     clock,
     logger,
     isLeader: leads,
@@ -305,6 +318,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       logger.info("no longer leading");
       acting = false;
       memories.clear();
+      monitor.clear();
       void sleepLoop.close();
     },
   });
@@ -342,6 +356,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   lifecycle.add("view", view);
   lifecycle.add("resolvers", resolverSet);
   lifecycle.add("sessions", hub);
+  lifecycle.add("pod-watches", { close: () => monitor.close() });
   lifecycle.add("triggers", { close: () => sleepLoop.close() });
   lifecycle.add("work", {
     start: () => {
@@ -359,21 +374,6 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   });
   lifecycle.add("leader", { start: () => elector.start(), close: () => elector.close() });
   return lifecycle;
-}
-
-/** A pass with its time and outcome noted. */
-function timed(reconciler: ElastiServiceReconciler, observed: OperatorMetrics, clock: Clock) {
-  return async (key: string) => {
-    const began = clock.monotonic();
-    try {
-      const { conflict, ...result } = await reconciler.reconcile(key);
-      observed.reconciled((clock.monotonic() - began) / 1_000, conflict === true ? "conflict" : "ok");
-      return result;
-    } catch (error) {
-      observed.reconciled((clock.monotonic() - began) / 1_000, "failed");
-      throw error;
-    }
-  };
 }
 
 function countPhases(all: readonly ElastiService[]): Map<string, number> {

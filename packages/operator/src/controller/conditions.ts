@@ -45,7 +45,7 @@ export function setConditions(
 }
 
 /** Whether two messages differ in amounts alone. Numbers inside words and brackets are names: `web-2`, `triggers[1]`. */
-const sameWords = (a: string, b: string): boolean => withoutAmounts(a) === withoutAmounts(b);
+export const sameWords = (a: string, b: string): boolean => withoutAmounts(a) === withoutAmounts(b);
 
 const withoutAmounts = (message: string): string => message.replaceAll(/(?<![\w[-])\d+(?:\.\d+)?/g, "#");
 

@@ -1,4 +1,4 @@
-import type { Condition } from "@elasti/api";
+import type { Condition, Waking } from "@elasti/api";
 import type { StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { TargetState } from "../lifecycle/contracts.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
@@ -17,6 +17,8 @@ export interface Description {
   readonly step: Extract<Step, { do: "wait" }>;
   readonly memory: ServiceMemory;
   readonly warnings: readonly Warning[];
+  /** What a wake waits for. */
+  readonly waking: Waking | undefined;
 }
 
 /** The conditions of an ElastiService whose next step is to wait. */
@@ -87,6 +89,11 @@ function idle({ observation, answer }: Description): ConditionUpdate {
   };
 }
 
-function optional({ warnings }: Description): ConditionUpdate[] {
-  return warnings.map(({ type, reason, message }) => ({ type, status: "True", reason, message }));
+function optional({ warnings, waking }: Description): ConditionUpdate[] {
+  const updates = warnings.map(
+    ({ type, reason, message }): ConditionUpdate => ({ type, status: "True", reason, message }),
+  );
+  if (waking?.certain === true)
+    updates.push({ type: "WakeFailed", status: "True", reason: waking.reason, message: waking.message });
+  return updates;
 }

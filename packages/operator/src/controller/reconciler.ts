@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
-import { type Condition, type ElastiServiceStatus, FIELD_MANAGER, FINALIZER, keyOf, type Route } from "@elasti/api";
+import { type Condition, FIELD_MANAGER, FINALIZER, keyOf, type Route } from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, resources, type WorkResult } from "@elasti/kube";
 import type { ScaleHandler, WakeReason } from "@elasti/scaling";
+import type { WakeMonitor } from "../failures/wake-monitor.ts";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
@@ -11,7 +12,7 @@ import { needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
 import type { Performer, Subject } from "../lifecycle/performer.ts";
 import { clientMode, next, type Observation, type Step } from "../lifecycle/phases.ts";
 import type { Routing } from "../lifecycle/routing.ts";
-import type { StatusWriter } from "../lifecycle/status-writer.ts";
+import type { StatusChange, StatusWriter } from "../lifecycle/status-writer.ts";
 import type { Contention } from "./contention.ts";
 import { describe } from "./describe.ts";
 import type { FactsGatherer } from "./facts.ts";
@@ -39,6 +40,8 @@ export interface ReconcilerOptions {
   events: Events;
   clock: Clock;
   logger: Logger;
+  /** Finds out why a target has no ready pod. */
+  monitor: Pick<WakeMonitor, "look" | "forget">;
   isLeader: () => boolean;
   /** A sleep that was begun was not completed. */
   onUndone: (cause: "activity" | "routing" | "seal" | "other") => void;
@@ -68,6 +71,7 @@ export class ElastiServiceReconciler {
     if (es === undefined) {
       memories.forget(key);
       forgetTriggers(key);
+      this.#options.monitor.forget(key);
       return {};
     }
     const { namespace = "", name } = es.metadata;
@@ -109,11 +113,11 @@ export class ElastiServiceReconciler {
       if (!this.#options.isLeader()) return {};
       es = view.elastiServices.get(namespace, name) ?? es;
       if (await this.#noteRevert(key, es)) continue;
-      const { subject, observation, target, answer } = await this.#observe(key, es, prepared);
+      const { subject, observation, target, answer, held } = await this.#observe(key, es, prepared);
       // a watch that has not begun is no reason to call a service degraded; its first list comes back here
       if (target.kind === "pending") return {};
       const step = next(observation);
-      if (step.do === "wait") return await this.#rest(key, es, { prepared, observation, target, answer, step });
+      if (step.do === "wait") return await this.#rest(key, es, { prepared, observation, target, answer, step, held });
       // routes and the probe are for resolvers to know before anybody is led to them
       if (await this.#writeRoutes(es, prepared, target, observation)) continue;
       this.#noteStep(key, step, observation);
@@ -128,7 +132,7 @@ export class ElastiServiceReconciler {
     key: string,
     es: StoredElastiService,
     prepared: Prepared,
-  ): Promise<{ subject: Subject; observation: Observation; target: TargetState; answer: SleepAnswer }> {
+  ): Promise<{ subject: Subject; observation: Observation; target: TargetState; answer: SleepAnswer; held: boolean }> {
     const { view, gatherer, memories, scale, parts } = this.#options;
     const namespace = es.metadata.namespace ?? "";
     const memory = memories.of(key);
@@ -162,7 +166,14 @@ export class ElastiServiceReconciler {
       wakeReason: gathered.wakeReason,
       raisedByOthers: this.#isRaisedByOthers(es, gathered.target, gathered.wakeReason, memory),
     };
-    return { subject, observation: observe(gathered.facts), target: gathered.target, answer: gathered.answer };
+    const { facts, answer, wakeReason } = gathered;
+    return {
+      subject,
+      observation: observe(facts),
+      target: gathered.target,
+      answer,
+      held: wakeReason === "request",
+    };
   }
 
   /** Writes what resolvers need to know, before a step relies on it. @returns whether something was written */
@@ -195,9 +206,10 @@ export class ElastiServiceReconciler {
       target: TargetState;
       answer: SleepAnswer;
       step: Extract<Step, { do: "wait" }>;
+      held: boolean;
     },
   ): Promise<PassResult> {
-    const { status, memories, clock, parts, contention, view } = this.#options;
+    const { status, memories, clock, parts, contention, view, monitor } = this.#options;
     const { observation, answer, step } = seen;
     if (await this.#writeRoutes(es, seen.prepared, seen.target, observation)) return { requeueAfterMs: 0 };
     const service = view.services.get(es.metadata.namespace ?? "", es.spec.service);
@@ -207,9 +219,11 @@ export class ElastiServiceReconciler {
       return { requeueAfterMs: 0 };
     }
     const memory = memories.of(key);
+    const { waking, againInMs } = await monitor.look({ key, es, service, ...seen });
     const conditions = describe({
       es,
       ...seen,
+      waking,
       memory,
       nowMs: clock.now(),
       warnings: [
@@ -218,8 +232,9 @@ export class ElastiServiceReconciler {
         ...parts.warnings(es, seen.target.kind === "found" ? seen.target.template : undefined),
       ],
     });
-    const change: { -readonly [K in keyof ElastiServiceStatus]?: ElastiServiceStatus[K] } = {};
+    const change: { -readonly [K in keyof StatusChange]: StatusChange[K] } = {};
     if (!isDeepStrictEqual(conditions, es.status?.conditions ?? [])) change.conditions = conditions as Condition[];
+    if (!isDeepStrictEqual(waking, es.status?.waking)) change.waking = waking;
     const mode = clientMode(observation);
     if (mode !== es.status?.mode) change.mode = mode;
     if (es.metadata.generation !== undefined && es.metadata.generation !== es.status?.observedGeneration) {
@@ -232,6 +247,7 @@ export class ElastiServiceReconciler {
       step.atMostMs,
       !answer.may && observation.phase === "Serving" ? answer.inMs : undefined,
       contention.changesInMs(es, service),
+      againInMs,
     ].filter((ms): ms is number => ms !== undefined);
     return waits.length === 0 ? {} : { requeueAfterMs: Math.max(1, Math.ceil(Math.min(...waits))) };
   }

@@ -9,6 +9,7 @@ import {
   type Resource,
   type Store,
 } from "@elasti/kube";
+import type { CreateFailure } from "../failures/evidence.ts";
 import { type TargetObject, trimTarget } from "./target-object.ts";
 
 /** A kind as an ElastiService names it. */
@@ -38,6 +39,8 @@ export type TargetAnswer =
       /** Services that a Rollout of Argo names. */
       readonly rolloutServices: readonly string[] | undefined;
       readonly deleting: boolean;
+      /** Its controller could not make a pod of the present spec. */
+      readonly createFailure: CreateFailure | undefined;
     }
   | {
       readonly found: false;
@@ -337,5 +340,13 @@ function answerOf(
     template: spec?.template,
     rolloutServices: spec?.rolloutServices,
     deleting: metadata.deletionTimestamp !== undefined,
+    createFailure: createFailureOf(metadata.generation, status),
   };
+}
+
+function createFailureOf(generation: number | undefined, status: TargetObject["status"]): CreateFailure | undefined {
+  const [condition] = status?.conditions ?? [];
+  // what was said of an older spec says nothing of this one
+  if (condition === undefined || (status?.observedGeneration ?? 0) < (generation ?? 0)) return undefined;
+  return { message: condition.message ?? "", sinceMs: Date.parse(condition.lastTransitionTime ?? "") || 0 };
 }

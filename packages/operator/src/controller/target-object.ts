@@ -9,7 +9,16 @@ export interface TargetObject extends KubeObject {
     /** Of a Rollout of Argo: the Services that it names. Not a field of it, but what is kept of spec.strategy. */
     rolloutServices?: readonly string[];
   };
-  status?: { replicas?: number; observedGeneration?: number };
+  status?: { replicas?: number; observedGeneration?: number; conditions?: TargetCondition[] };
+}
+
+/** A condition of a workload, as Deployments have them and other kinds imitate. */
+export interface TargetCondition {
+  type: string;
+  status: string;
+  reason?: string;
+  message?: string;
+  lastTransitionTime?: string;
 }
 
 /** Drops what is not used: environments of thousands of pod templates would be most of the memory, and hold secrets. */
@@ -28,7 +37,11 @@ export function trimTarget(object: TargetObject): TargetObject {
       ...defined({ replicas: spec?.replicas, rolloutServices: rolloutServicesOf(object) }),
       ...(template?.spec?.containers === undefined ? {} : { template: trimTemplate(template) }),
     },
-    status: defined({ replicas: status?.replicas, observedGeneration: status?.observedGeneration }),
+    status: defined({
+      replicas: status?.replicas,
+      observedGeneration: status?.observedGeneration,
+      conditions: createFailures(status?.conditions),
+    }),
   };
 }
 
@@ -63,6 +76,15 @@ function trimContainer({ name, ports, readinessProbe, startupProbe, restartPolic
     name,
     ...defined({ ports, readinessProbe: known(readinessProbe), startupProbe: known(startupProbe), restartPolicy }),
   };
+}
+
+/** Of all conditions only the one by which a controller says that it cannot make pods; undefined where there is none. */
+function createFailures(conditions: TargetCondition[] | undefined): TargetCondition[] | undefined {
+  if (!Array.isArray(conditions)) return undefined;
+  const kept = conditions.filter(
+    ({ type, status, reason }) => type === "ReplicaFailure" && status === "True" && reason === "FailedCreate",
+  );
+  return kept.length === 0 ? undefined : kept;
 }
 
 /** The command of an exec probe is not needed: that there is one is enough. */

@@ -22,15 +22,17 @@ export class Targets implements TargetView {
       const kind = reason === "TargetPending" ? "pending" : reason === "TargetMissing" ? "missing" : "unsupported";
       return { kind, reason, message };
     }
-    const { ref, replicas, statusReplicas, template, rolloutServices, deleting } = answer;
+    const { ref, uid, replicas, statusReplicas, template, rolloutServices, deleting, createFailure } = answer;
     return {
       kind: "found",
       ref,
+      uid,
       replicas: this.#scale.latest(ref)?.replicas ?? replicas,
       statusReplicas,
       template,
       rolloutServices,
       deleting,
+      createFailure,
     };
   }
 

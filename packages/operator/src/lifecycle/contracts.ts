@@ -1,6 +1,7 @@
 import type { ElastiService } from "@elasti/api";
 import type { PodTemplate } from "@elasti/kube";
 import type { TargetRef, Verdict } from "@elasti/scaling";
+import type { CreateFailure } from "../failures/evidence.ts";
 
 /** The target of an ElastiService as last known. */
 export type TargetState =
@@ -16,6 +17,9 @@ export type TargetState =
       /** Services that the target, a Rollout of Argo, names. */
       readonly rolloutServices?: readonly string[] | undefined;
       readonly deleting: boolean;
+      readonly uid?: string | undefined;
+      /** Its controller could not make a pod, where its conditions tell. */
+      readonly createFailure?: CreateFailure | undefined;
     }
   /** `pending`: not known yet, which is not the same as missing. */
   | { readonly kind: "missing" | "unsupported" | "pending"; readonly reason: string; readonly message: string };
@@ -42,6 +46,7 @@ export type EventReason =
   | "Woken"
   | "Restored"
   | "RoutingUnsupported"
+  | "WakeFailed"
   | "SelectorReverted"
   | "Contested";
 

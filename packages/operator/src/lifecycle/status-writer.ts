@@ -14,6 +14,8 @@ export function phaseChange(status: ElastiServiceStatus | undefined, phase: Phas
     epoch,
     phaseTime: new Date(nowMs).toISOString(),
     // asleep anew, old pods are still leaving; a wake keeps what is known of them
+    // what a wake waited for is over with the wake
+    waking: undefined,
     podsGone: phase === "Asleep" ? false : phase === "Waking" ? status?.podsGone : undefined,
     ...(phase === "Draining" ? { drainEpoch: epoch } : {}),
   };
