@@ -20,6 +20,8 @@ export interface ReflectorOptions<T extends KubeObject> {
   pageSize?: number;
   /** A watch that says nothing for so long, not even a bookmark (one a minute), is opened anew. */
   silenceMs?: number;
+  /** Hears of each failed attempt in place of the log: for kinds that need not be there. Tries go on either way. */
+  onFailure?: (error: unknown) => void;
   /** Delays between failed attempts. */
   backoff?: { minMs: number; maxMs: number };
   random?: () => number;
@@ -93,7 +95,9 @@ export class Reflector<T extends KubeObject> {
         reason = errorCode(error) ?? "error";
         this.#lastError = error;
         this.#failures += 1;
+        const { onFailure } = this.#options;
         if (isGone(error)) this.#logger.info({ reason }, "watch is too old, listing again");
+        else if (onFailure !== undefined) onFailure(error);
         else this.#logger.warn({ reason, error: errorText(error) }, "list or watch failed");
         // a version that the server refuses in ways of its own (restored from a backup) is given up after a while
         if (!mayGoOn(error) || this.#failures >= 5) this.#resourceVersion = undefined;

@@ -31,6 +31,21 @@ export const resources = {
     kind: "ElastiService",
     namespaced: true,
   },
+  horizontalPodAutoscalers: {
+    group: "autoscaling",
+    version: "v2",
+    plural: "horizontalpodautoscalers",
+    kind: "HorizontalPodAutoscaler",
+    namespaced: true,
+  },
+  /** KEDA's; not there where KEDA is not installed. */
+  scaledObjects: {
+    group: "keda.sh",
+    version: "v1alpha1",
+    plural: "scaledobjects",
+    kind: "ScaledObject",
+    namespaced: true,
+  },
 } as const satisfies Record<string, Resource>;
 
 export interface ServicePort {
@@ -195,5 +210,26 @@ export interface Lease extends KubeObject {
     acquireTime?: string | null;
     renewTime?: string | null;
     leaseTransitions?: number;
+  };
+}
+
+export interface ScaleTargetReference {
+  /** Left out, as a ScaledObject may: apps/v1. */
+  apiVersion?: string;
+  /** Left out, as a ScaledObject may: Deployment. */
+  kind?: string;
+  name: string;
+}
+
+export interface HorizontalPodAutoscaler extends KubeObject {
+  spec: { scaleTargetRef: ScaleTargetReference; minReplicas?: number; maxReplicas: number };
+}
+
+export interface ScaledObject extends KubeObject {
+  spec: {
+    scaleTargetRef: ScaleTargetReference;
+    minReplicaCount?: number;
+    maxReplicaCount?: number;
+    idleReplicaCount?: number;
   };
 }

@@ -21,6 +21,8 @@ import {
   type TrafficSource,
   type Verdict,
 } from "@elasti/scaling";
+import { AutoscalerWatch } from "./autoscalers/autoscaler-watch.ts";
+import { Autoscalers } from "./autoscalers/autoscalers.ts";
 import type { OperatorConfig } from "./config.ts";
 import { ClusterParts } from "./controller/cluster-parts.ts";
 import { Contention } from "./controller/contention.ts";
@@ -36,7 +38,7 @@ import { ElastiServer } from "./elastiserver/server.ts";
 import { SessionHub } from "./elastiserver/session-hub.ts";
 import { defaultPatience } from "./failures/evidence.ts";
 import { WakeMonitor } from "./failures/wake-monitor.ts";
-import { ClusterView } from "./lifecycle/cluster-view.ts";
+import { ClusterView, type StoredElastiService } from "./lifecycle/cluster-view.ts";
 import { Memories } from "./lifecycle/memory.ts";
 import { Performer } from "./lifecycle/performer.ts";
 import { Routing } from "./lifecycle/routing.ts";
@@ -127,6 +129,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const ports = new PortTable({ client, clock, logger }, { namespace });
   const orphans = new Orphans({ client, view, routing, ports, logger });
   const orphanQueue = new WorkQueue({ clock, logger, concurrency: 1, backoff: { minMs: 100, maxMs: 60_000 } });
+  /** ScaledObjects that may be nobody's any more. */
+  const freedQueue = new WorkQueue({ clock, logger, concurrency: 1, backoff: { minMs: 100, maxMs: 60_000 } });
   const queue = new WorkQueue({
     clock,
     logger,
@@ -163,10 +167,24 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     const memory = memories.of(key);
     memory.lastActiveMs = Math.max(memory.lastActiveMs, verdict.sampledAtMs);
   };
+  const autoscalerWatch = new AutoscalerWatch({ ...common, namespace: onlyNamespace });
+  const autoscalers = new Autoscalers({
+    client,
+    watch: autoscalerWatch,
+    clock,
+    logger,
+    peersOf: (es) => gatherer.peersOf(es as StoredElastiService),
+    elastiServicesOfTarget: (ns, name) => view.elastiServicesOfTarget(ns, name),
+    enqueue: ({ metadata }) => enqueue(keyOf(metadata.namespace ?? "", metadata.name)),
+    enqueueOrphan: (ns, name) => {
+      if (watched(ns)) freedQueue.add(keyOf(ns, name));
+    },
+  });
   const gatherer = new FactsGatherer({
     view,
     targets,
     hub,
+    autoscalers,
     verdicts: sleepLoop,
     memories,
     clock,
@@ -182,6 +200,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     resolverSet,
     ports,
     peersOf: (es) => gatherer.peersOf(es),
+    autoscalerNotes: (es) => autoscalers.notes(es),
     namespaceGoing: (name) => namespaces.store.get(undefined, name)?.metadata.deletionTimestamp !== undefined,
   });
   const observed = operatorMetrics(metrics, {
@@ -204,6 +223,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     sealTimeoutMs: config.sealTimeoutMs,
     readTarget: ({ es, target }) =>
       target.kind === "found" ? targets.readForSleep(target.ref, gatherer.peersOf(es)) : Promise.resolve(undefined),
+    wanted: (es) => autoscalers.wanted(es),
+    tellAutoscaler: (es, stage) => autoscalers.tell(es, stage),
     release: ({ es, service }) => parts.release(es, service),
     onPhase: observed.phaseChanged,
     enqueue,
@@ -242,6 +263,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     targets,
     scale,
     status,
+    autoscalers,
     events,
     clock,
     logger,
@@ -271,6 +293,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       if (event.type === "modified" && event.old.status?.phase !== object.status?.phase)
         enqueueEach(view.elastiServicesOfTarget(ns, object.spec.scaleTargetRef.name));
       const left = event.type === "deleted" ? object : event.type === "modified" ? event.old : undefined;
+      if (left !== undefined && (event.type === "deleted" || left.metadata.generation !== object.metadata.generation))
+        autoscalers.enqueueOrphans(ns);
       if (left === undefined || (event.type === "modified" && left.spec.service === object.spec.service)) return;
       // another that names the same Service may have it now; otherwise nobody has
       if (view.elastiServicesOf(ns, left.spec.service).length === 0) hub.forget(ns, left.spec.service);
@@ -280,6 +304,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       enqueueService(object.metadata.namespace ?? "", object.metadata.name),
     );
     view.stores.slices.on("change", ({ object }) => enqueueService(object.metadata.namespace ?? "", serviceOf(object)));
+    autoscalerWatch.onKind(enqueueAll);
     cache.onChange(enqueue);
     cache.follow(view.stores.elastiServices);
     hub.onTraffic((key) => {
@@ -313,6 +338,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       acting = true;
       enqueueAll();
       for (const key of orphans.all()) enqueueOrphan(key);
+      autoscalers.enqueueOrphans();
     },
     onStoppedLeading: () => {
       logger.info("no longer leading");
@@ -353,6 +379,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     close: () => namespaces.close(),
   });
   lifecycle.add("targets", cache);
+  lifecycle.add("autoscalers", autoscalers);
   lifecycle.add("view", view);
   lifecycle.add("resolvers", resolverSet);
   lifecycle.add("sessions", hub);
@@ -366,10 +393,14 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
         const { namespace: ns, name } = splitKey(key);
         if (leads()) await orphans.clean(ns, name);
       });
+      freedQueue.start(async (key) => {
+        const { namespace: ns, name } = splitKey(key);
+        if (leads()) await autoscalers.restoreOrphan(ns, name);
+      });
       enqueueAll();
     },
     close: async () => {
-      await Promise.all([queue.close(), orphanQueue.close()]);
+      await Promise.all([queue.close(), orphanQueue.close(), freedQueue.close()]);
     },
   });
   lifecycle.add("leader", { start: () => elector.start(), close: () => elector.close() });

@@ -1,4 +1,4 @@
-import { type ElastiService, keyOf, type Notification, type NotificationReply, specDefaults } from "@elasti/api";
+import { type ElastiService, keyOf, type Notification, type NotificationReply } from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
 import { isConflict, type KubeClient, resources } from "@elasti/kube";
 import type { ScaleHandler, TargetRef, WakeRequest } from "@elasti/scaling";
@@ -11,12 +11,20 @@ import type { StatusWriter } from "./lifecycle/status-writer.ts";
 /** Steps of one wake; more would mean that somebody else keeps changing the same objects. */
 const MAX_STEPS = 8;
 
+/** What a wake has to know of the target's autoscalers, and to tell them. */
+export interface WakeAutoscalers {
+  wanted(es: ElastiService): { readonly replicas: number; readonly autoscaled: boolean };
+  /** Resolves when the target may be scaled up; never fails, and never takes long. */
+  beforeWake(es: ElastiService): Promise<void>;
+}
+
 export interface WakerOptions {
   client: KubeClient;
   view: ClusterView;
   targets: TargetView;
   scale: ScaleHandler;
   status: StatusWriter;
+  autoscalers: WakeAutoscalers;
   events: Events;
   clock: Clock;
   logger: Logger;
@@ -83,7 +91,7 @@ export class Waker {
             ref: target.ref,
             service: keyOf(namespace, es.metadata.name),
             epoch: es.status?.epoch ?? 0,
-            replicas: wantedReplicas(es),
+            ...this.#options.autoscalers.wanted(es),
           });
           fence = landed ? "landed" : "kept";
           if (landed) scaled = { from: 0, to: now, outcome: "scaled" };
@@ -130,16 +138,19 @@ export class Waker {
   }
 
   async #scaleUp(es: StoredElastiService, ref: TargetRef) {
-    const { scale, events, held } = this.#options;
+    const { scale, events, held, autoscalers } = this.#options;
     const namespace = es.metadata.namespace ?? "";
+    const { replicas, autoscaled } = autoscalers.wanted(es);
     const request: WakeRequest = {
       ref,
-      wanted: wantedReplicas(es),
+      wanted: replicas,
+      autoscaled,
       reason: "request",
       ...(es.status?.phase === "Asleep" || es.status?.phase === "Sealed"
         ? { asleep: { service: keyOf(namespace, es.metadata.name), epoch: es.status.epoch ?? 0 } }
         : {}),
     };
+    await autoscalers.beforeWake(es);
     try {
       const result = await scale.wake(request);
       if (result.outcome === "scaled") {
@@ -163,11 +174,6 @@ export class Waker {
     const { namespace, name } = es.metadata;
     return view.elastiServices.wrote(await client.get<StoredElastiService>(resources.elastiServices, namespace, name));
   }
-}
-
-/** Replicas that a wake asks for. */
-export function wantedReplicas(es: ElastiService): number {
-  return es.spec.minTargetReplicas ?? specDefaults.minTargetReplicas;
 }
 
 function reply(es: ElastiService, outcome: NotificationReply["outcome"], replicas: number): NotificationReply {

@@ -26,6 +26,7 @@ function gathererOver(all: readonly StoredElastiService[]): FactsGatherer {
     view,
     targets: { of: () => ({ kind: "pending", reason: "TargetPending", message: "" }) },
     hub: new SessionHub({ ...common, metrics: new Metrics({ clock }) }, { operator: "operator-0" }),
+    autoscalers: { obstacle: () => undefined, due: () => [] },
     verdicts: { latest: () => undefined, look: () => Promise.reject(new TypeError("not asked here")) },
     memories: new Memories(),
     clock,

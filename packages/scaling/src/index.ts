@@ -1,4 +1,5 @@
 export * from "./arbiter.ts";
+export * from "./autoscalers/keda-annotations.ts";
 export * from "./cooldown.ts";
 export * from "./enabled-period.ts";
 export * from "./errors.ts";

@@ -30,6 +30,8 @@ export interface ClusterPartsOptions {
   ports: PortTable;
   /** The other ElastiServices with the same target. */
   peersOf: (es: StoredElastiService) => readonly StoredElastiService[];
+  /** What is worth knowing of the target's autoscalers. */
+  autoscalerNotes: (es: StoredElastiService) => readonly Warning[];
   /** Namespaces that are being deleted. */
   namespaceGoing: (namespace: string) => boolean;
 }
@@ -132,12 +134,13 @@ export class ClusterParts implements Parts {
   }
 
   warnings(es: StoredElastiService, template: PodTemplate | undefined): readonly Warning[] {
-    const { view, peersOf } = this.#options;
+    const { view, peersOf, autoscalerNotes } = this.#options;
     const { namespace = "" } = es.metadata;
     const service = view.services.get(namespace, es.spec.service);
-    if (service === undefined) return [];
+    if (service === undefined) return autoscalerNotes(es);
     const labels = template?.metadata?.labels ?? liveSelector(service);
     return [
+      ...autoscalerNotes(es),
       ...sharedTargetNote(peersOf(es)),
       ...unmanagedServicesNote(
         service,

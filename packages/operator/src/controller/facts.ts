@@ -14,10 +14,17 @@ import { cooldownMsOf } from "../sleep-loop.ts";
 import { namesService } from "./contention.ts";
 import { ownerAmong } from "./service-check.ts";
 
+/** What the autoscalers of a target have to say. */
+export interface AutoscalerSource {
+  obstacle(es: StoredElastiService): { readonly reason: string; readonly message: string } | undefined;
+  due(es: StoredElastiService): Facts["autoscalerDue"];
+}
+
 export interface FactsOptions {
   view: ClusterView;
   targets: TargetView;
   hub: SessionHub;
+  autoscalers: AutoscalerSource;
   verdicts: Verdicts;
   memories: Memories;
   clock: Clock;
@@ -39,13 +46,13 @@ export class FactsGatherer {
 
   /** Whether this ElastiService alone would let its target sleep. */
   maySleepAlone(es: StoredElastiService): SleepAnswer {
-    const { hub, verdicts, memories, clock, verdictMaxAgeMs, requiredResolvers } = this.#options;
+    const { hub, verdicts, memories, clock, verdictMaxAgeMs, requiredResolvers, autoscalers } = this.#options;
     const namespace = es.metadata.namespace ?? "";
     const key = keyOf(namespace, es.metadata.name);
     const now = clock.now();
     const traffic = hub.traffic(namespace, es.spec.service);
     const memory = memories.of(key);
-    const { autoscaler, triggers = [] } = es.spec;
+    const { triggers = [] } = es.spec;
     const countsTraffic = triggers.length === 0 || triggers.some(({ type }) => type === "traffic");
     const period = enabledPeriodAt(es.spec.enabledPeriod, now);
     return maySleep({
@@ -67,7 +74,7 @@ export class FactsGatherer {
       notBeforeMs: memory.notBeforeMs,
       blind: countsTraffic ? this.#parkBarOf(es) : undefined,
       contestedUntilMs: contestOf(es, now)?.untilMs,
-      autoscaler: autoscaler === undefined ? undefined : `${autoscaler.type} ${autoscaler.name}`,
+      autoscaler: autoscalers.obstacle(es),
     });
   }
 
@@ -154,6 +161,7 @@ export class FactsGatherer {
       peersSealed: peers.every(({ status }) => status?.phase === "Sealed"),
       fence: memory.fence?.epoch === (es.status?.epoch ?? 0) ? memory.fence.outcome : "none",
       run: runOf(es, memory),
+      autoscalerDue: this.#options.autoscalers.due(es),
     };
     return {
       facts,

@@ -19,8 +19,8 @@ export interface SleepQuestion {
   readonly blind: { readonly reason: string; readonly message: string } | undefined;
   /** Others raise it from zero: left alone until this time. */
   readonly contestedUntilMs: number | undefined;
-  /** An autoscaler that would fight back. */
-  readonly autoscaler: string | undefined;
+  /** Why an autoscaler of the target does not let it sleep. */
+  readonly autoscaler: { readonly reason: string; readonly message: string } | undefined;
 }
 
 export type SleepAnswer =
@@ -39,12 +39,7 @@ const no = (reason: string, message: string, inMs?: number): Extract<SleepAnswer
 
 /** Whether one ElastiService alone would let its target sleep. Anything not known for certain is a no. */
 export function maySleep(q: SleepQuestion): SleepAnswer {
-  if (q.autoscaler !== undefined) {
-    return no(
-      "AutoscalerUnsupported",
-      `${q.autoscaler} has the target, and would scale it up again; this version leaves it alone`,
-    );
-  }
+  if (q.autoscaler !== undefined) return no(q.autoscaler.reason, q.autoscaler.message);
   if (q.contestedUntilMs !== undefined) {
     const message = "others raised the target from zero twice within ten minutes; it is left awake for an hour";
     return no("Contested", message, q.contestedUntilMs - q.nowMs);

@@ -1,4 +1,5 @@
 import type { Phase, RoutingMode } from "@elasti/api";
+import type { AutoscalerStage } from "@elasti/scaling";
 
 /** What this leader remembers of the sleep that it leads. Lost with the process, and the sleep is then undone or finished. */
 export interface SleepRun {
@@ -69,12 +70,16 @@ export interface Observation {
   /** What the fence in this phase found: `kept` no zero had landed, `landed` one had and was taken back. */
   readonly fence: "none" | "kept" | "landed";
   readonly run: SleepRun | undefined;
+  /** Stages at which KEDA would still have to be told something; empty where no ScaledObject has the target. */
+  readonly autoscalerDue: readonly AutoscalerStage[];
 }
 
 /** The next step, with the reason that logs, events and status show. */
 export type Step =
   | { readonly do: StepName; readonly why: string }
   | { readonly do: "set-phase"; readonly phase: Phase; readonly why: string }
+  /** One write towards a stage of the autoscalers. */
+  | { readonly do: "tell-autoscaler"; readonly stage: AutoscalerStage; readonly why: string }
   /** Nothing to do before something changes, or before `atMostMs` has passed. */
   | { readonly do: "wait"; readonly why: string; readonly atMostMs?: number };
 

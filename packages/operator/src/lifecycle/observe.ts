@@ -40,6 +40,7 @@ export interface Facts {
   readonly peersSealed: boolean;
   readonly fence: Observation["fence"];
   readonly run: Run | undefined;
+  readonly autoscalerDue: Observation["autoscalerDue"];
 }
 
 export const isOurs = (slice: EndpointSlice): boolean =>
@@ -114,6 +115,7 @@ export function observe(facts: Facts): Observation {
     peersSealed: facts.peersSealed,
     fence: facts.fence,
     run: facts.run,
+    autoscalerDue: facts.autoscalerDue,
   };
 }
 

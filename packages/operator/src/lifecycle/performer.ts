@@ -1,9 +1,8 @@
 import { keyOf } from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
 import type { EndpointSlice, Service } from "@elasti/kube";
-import type { ScaleHandler, WakeReason } from "@elasti/scaling";
+import type { AutoscalerStage, ScaleHandler, WakeReason } from "@elasti/scaling";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
-import { wantedReplicas } from "../waker.ts";
 import type { StoredElastiService } from "./cluster-view.ts";
 import { withRaise } from "./contest.ts";
 import type { Events, TargetState, Verdicts } from "./contracts.ts";
@@ -53,6 +52,9 @@ export interface PerformerOptions {
   sealTimeoutMs: number;
   /** Resource version to sleep from, of the target; shared by ElastiServices that share it. */
   readTarget: (subject: Subject) => Promise<string | undefined>;
+  /** Replicas that a wake asks for, and whether an autoscaler has them from one up. */
+  wanted: (es: StoredElastiService) => { readonly replicas: number; readonly autoscaled: boolean };
+  tellAutoscaler: (es: StoredElastiService, stage: AutoscalerStage) => Promise<void>;
   /** Removes all that is ours, and the finalizer. */
   release: (subject: Subject) => Promise<void>;
   onPhase: (from: string | undefined, to: string) => void;
@@ -114,11 +116,13 @@ export class Performer {
           ref: target.ref,
           service: keyOf(es.metadata.namespace ?? "", es.metadata.name),
           epoch,
-          replicas: wantedReplicas(es),
+          ...this.#options.wanted(es),
         });
         memory.fence = { epoch, outcome: landed ? "landed" : "kept", why: step.why };
         return;
       }
+      case "tell-autoscaler":
+        return await this.#options.tellAutoscaler(es, step.stage);
       case "scale-up":
         return await this.#scaleUp(subject, step.why);
       case "mark-pods-gone":
@@ -285,10 +289,12 @@ export class Performer {
     if (target.kind !== "found") return;
     const { scale, events } = this.#options;
     const service = keyOf(es.metadata.namespace ?? "", es.metadata.name);
+    const { replicas, autoscaled } = this.#options.wanted(es);
     try {
       const result = await scale.wake({
         ref: target.ref,
-        wanted: wantedReplicas(es),
+        wanted: replicas,
+        autoscaled,
         reason: wakeReason,
         ...(es.status?.phase === "Asleep" ? { asleep: { service, epoch: es.status.epoch ?? 0 } } : {}),
       });

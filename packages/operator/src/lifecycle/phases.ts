@@ -1,4 +1,5 @@
 import type { Phase } from "@elasti/api";
+import type { AutoscalerStage } from "@elasti/scaling";
 import type { Observation, Step, StepName } from "./observation.ts";
 
 export type * from "./observation.ts";
@@ -22,6 +23,8 @@ export type * from "./observation.ts";
  *  3. Sealed is left, other than by that zero, only after the target's resourceVersion has moved. (Read any later, the
  *     version could be one that such a fence had already moved, with the epoch still on its way: the zero would land.)
  *  4. Every phase is written under the ElastiService's resourceVersion and raises the epoch.
+ *  5. KEDA is paused before Sealed is written, told to hold the target at zero only once it is there, and no longer before a wake
+ *     scales it up. It scales again when a pod is ready. A KEDA that cannot be told delays none of this but the sleep.
  */
 
 export interface Limits {
@@ -49,6 +52,11 @@ const step = (name: StepName, why: string): Step => ({ do: name, why });
 const setPhase = (phase: Phase, why: string): Step => ({ do: "set-phase", phase, why });
 const wait = (why: string, atMostMs?: number): Step =>
   atMostMs === undefined ? { do: "wait", why } : { do: "wait", why, atMostMs };
+
+/** What KEDA has to be told at a stage and was not; undefined when it was, and where there is none. */
+function tell(o: Observation, stage: AutoscalerStage, why: string): Step | undefined {
+  return o.autoscalerDue.includes(stage) ? { do: "tell-autoscaler", stage, why } : undefined;
+}
 
 /** The one step that comes next. */
 export function next(o: Observation, limits: Limits = defaultLimits): Step {
@@ -103,7 +111,8 @@ function degraded(o: Observation): Step {
   if (o.phase !== "Degraded") return setPhase("Degraded", why);
   if (o.service === "refused" && o.parked) return step("unpark", why);
   if (o.service === "refused" && o.slice !== "absent") return step("delete-slice", why);
-  return wait(why);
+  const told = o.target === "found" && o.replicas > 0 ? tell(o, "restored", why) : undefined;
+  return told ?? wait(why);
 }
 
 function serving(o: Observation): Step {
@@ -117,6 +126,8 @@ function serving(o: Observation): Step {
     const cleared = clearTheWay(o);
     if (cleared !== undefined) return cleared;
   }
+  const told = tell(o, "awake", "a pod is ready");
+  if (told !== undefined) return told;
   if (o.maySleep && o.resolvers > 0) return drain(o, "idle");
   return wait("awake");
 }
@@ -160,13 +171,13 @@ function restoring(o: Observation, limits: Limits): Step {
   if (o.slice !== "absent" && o.serviceEpoch < o.drainEpoch)
     return step("fence-service", "a park may still be on its way");
   if (o.slice !== "absent") return step("delete-slice", "deleted");
-  return step("release", "deleted");
+  return tell(o, "restored", "deleted") ?? step("release", "deleted");
 }
 
 /** Nothing is to be woken: take the park off where there is still a Service, then go. */
 function release(o: Observation): Step {
   if (o.service !== "missing" && o.parked) return step("unpark", "released");
-  return step("release", "released");
+  return tell(o, "restored", "released") ?? step("release", "released");
 }
 
 const nobodyLeads = "another operator led this sleep, or its spec was changed";
@@ -183,7 +194,7 @@ function draining(o: Observation, limits: Limits): Step {
   if (run.requestsSeen > 0) return undo("a request came");
   if (o.replicas === 0) return undo("target was scaled to zero by hand");
   if (o.resolvers === 0) return undo("no resolver is up");
-  const kept = keepSlice(o, "draining");
+  const kept = tell(o, "paused", "draining") ?? keepSlice(o, "draining");
   if (kept !== undefined) return kept;
 
   if (o.mode !== "EndpointSlice") {
@@ -244,7 +255,7 @@ function sealed(o: Observation, limits: Limits): Step {
 
 function asleep(o: Observation): Step {
   if (o.replicas > 0) return setPhase("Waking", "target was scaled up");
-  if (o.wantsAwake || o.lifecycle === "restore") return step("scale-up", o.wantsAwake ? "wanted awake" : "deleted");
+  if (o.wantsAwake || o.lifecycle === "restore") return scaleUp(o, o.wantsAwake ? "wanted awake" : "deleted");
   const kept = keepSlice(o, "asleep") ?? keepPark(o);
   if (kept !== undefined) return kept;
   if (o.podsLeft > 0) return wait("for the last pods to leave");
@@ -252,15 +263,21 @@ function asleep(o: Observation): Step {
   if (o.mode === "SelectorSwap" && o.trustsReady && o.parked && o.publicPods === 0) {
     return step("unpark", "asleep: nothing depends on the operator from here");
   }
-  return wait("asleep");
+  // the later, the less likely that KEDA is still busy with it when a wake comes
+  return tell(o, "asleep", "asleep") ?? wait("asleep");
+}
+
+/** KEDA may hold the target at zero: it is told not to, before anything else. */
+function scaleUp(o: Observation, why: string): Step {
+  return tell(o, "waking", why) ?? step("scale-up", why);
 }
 
 function waking(o: Observation, limits: Limits): Step {
   if (o.replicas === 0) {
-    if (o.wantsAwake || o.lifecycle === "restore") return step("scale-up", "taken back to zero while waking");
+    if (o.wantsAwake || o.lifecycle === "restore") return scaleUp(o, "taken back to zero while waking");
     return setPhase("Asleep", "taken back to zero while waking");
   }
-  const kept = keepSlice(o, "waking") ?? keepPark(o);
+  const kept = tell(o, "paused", "waking") ?? keepSlice(o, "waking") ?? keepPark(o);
   if (kept !== undefined) return kept;
   if (o.lifecycle === "restore" && o.phaseAgeMs >= limits.restoreTimeoutMs) return setPhase("Serving", "deleted");
   // pods from before the zero may look ready for a moment longer

@@ -44,7 +44,7 @@ describe("whether a target may sleep", () => {
       "SelectorReverted",
     ],
     ["others who raise it again and again", { contestedUntilMs: now + 60_000 }, "Contested"],
-    ["an autoscaler", { autoscaler: "keda web" }, "AutoscalerUnsupported"],
+    ["an autoscaler", { autoscaler: { reason: "AutoscalerPinned", message: "at 5" } }, "AutoscalerPinned"],
   ];
   for (const [name, change, reason] of cases) {
     it(`is a no for ${name}`, () => {

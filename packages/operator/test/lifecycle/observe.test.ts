@@ -37,6 +37,7 @@ const facts: Facts = {
   peersSealed: true,
   fence: "none",
   run: undefined,
+  autoscalerDue: [],
 };
 const deleted = (deletionTimestamp: string, change: Partial<Facts> = {}) =>
   observe({ ...facts, ...change, es: { ...facts.es, metadata: { ...facts.es.metadata, deletionTimestamp } } });

@@ -30,6 +30,7 @@ const awake: Observation = {
   peersSealed: true,
   fence: "none",
   run: undefined,
+  autoscalerDue: [],
 };
 
 const run: SleepRun = {
@@ -74,6 +75,7 @@ const asleep: Observation = {
 /** What a step says in one word. */
 function said(o: Observation): string {
   const step = next(o);
+  if (step.do === "tell-autoscaler") return `tell ${step.stage}`;
   return step.do === "set-phase" ? step.phase : step.do;
 }
 
@@ -234,6 +236,34 @@ describe("in Waking", () => {
   for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...waking, ...change }), expected));
 });
 
+describe("an autoscaler", () => {
+  const due = (...autoscalerDue: Observation["autoscalerDue"]) => ({ autoscalerDue });
+  const all = due("paused", "asleep", "waking", "awake", "restored");
+  const waking: Observation = { ...asleep, phase: "Waking", replicas: 1, podsGone: true };
+  const cases: [string, Observation, string][] = [
+    ["scales while the target serves", { ...awake, ...all }, "tell awake"],
+    ["is told so before another sleep begins", { ...awake, ...all, maySleep: true }, "tell awake"],
+    ["waits for the routes of clients", { ...awake, ...all, parked: true, slice: "current" }, "unpark"],
+    ["is paused before clients are led away", { ...draining, ...all }, "tell paused"],
+    ["is paused before the seal", { ...routed, ...all }, "tell paused"],
+    ["is not told to hold at zero what is not there", { ...sealed, ...all }, "start-seal"],
+    ["holds the target at zero when all else is done", { ...asleep, podsGone: true, ...all }, "tell asleep"],
+    ["holds nothing at zero whose pods still leave", { ...asleep, podsLeft: 1, ...all }, "wait"],
+    ["lets go before a wake", { ...asleep, ...all, wantsAwake: true }, "tell waking"],
+    ["lets go of what somebody has scaled up", { ...waking, ...all }, "tell paused"],
+    ["lets go of what was taken back", { ...waking, ...all, replicas: 0, wantsAwake: true }, "tell waking"],
+    ["stays paused until a pod is ready", { ...waking, ...due("awake") }, "wait"],
+    ["gets its values back when all else is", { ...awake, ...all, lifecycle: "restore" }, "tell restored"],
+    ["gets them back from a target that is not woken", { ...asleep, ...all, lifecycle: "release" }, "tell restored"],
+    [
+      "scales without us where the Service is refused",
+      { ...awake, ...all, phase: "Degraded", service: "refused" },
+      "tell restored",
+    ],
+  ];
+  for (const [name, o, expected] of cases) it(name, () => assert.equal(said(o), expected));
+});
+
 describe("a hold at a replica that does not lead", () => {
   const cases: [string, Partial<Observation>, string][] = [
     ["does nothing while it serves", {}, "wait"],
@@ -295,7 +325,26 @@ describe("whatever is observed", () => {
       }),
       { nil: undefined },
     ),
+    autoscalerDue: fc.subarray(["paused", "asleep", "waking", "awake", "restored"]),
   }) as fc.Arbitrary<Observation>;
+
+  it("pauses an autoscaler before the seal and before a wake, and lets it scale only what serves", () => {
+    fc.assert(
+      fc.property(observation, (o) => {
+        const step = next(o);
+        const { autoscalerDue: due } = o;
+        if (step.do === "set-phase" && step.phase === "Sealed") assert.equal(due.includes("paused"), false);
+        if (step.do === "scale-up" && o.phase !== "Serving" && o.service === "ok")
+          assert.equal(due.includes("waking"), false);
+        if (step.do === "release") assert.equal(due.includes("restored"), false);
+        if (step.do !== "tell-autoscaler") return;
+        assert.equal(due.includes(step.stage), true);
+        if (step.stage === "awake") assert.deepEqual([o.phase, o.replicas > 0], ["Serving", true]);
+        if (step.stage === "asleep") assert.deepEqual([o.phase, o.replicas, o.wantsAwake], ["Asleep", 0, false]);
+      }),
+      { numRuns: 5_000 },
+    );
+  });
 
   it("writes zero only while sealed, acknowledged, idle and unwanted", () => {
     fc.assert(
