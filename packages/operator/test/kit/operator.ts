@@ -16,7 +16,7 @@ import {
 import { type ApiServer, startApiServer } from "@elasti/local";
 import { operatorSettings } from "../../src/config.ts";
 import { StaticAuthenticator } from "../../src/elastiserver/auth.ts";
-import { createOperator } from "../../src/operator.ts";
+import { createOperator, type OperatorDeps } from "../../src/operator.ts";
 import { dialSession, TestResolver } from "./resolver.ts";
 
 const account = "system:serviceaccount:elasti:elasti-resolver";
@@ -32,6 +32,8 @@ export interface OperatorWorld {
   readonly faults: FaultInjector;
   /** Every call of the operator that was not a read, as `patch elastiservices/status web`. */
   readonly writes: string[];
+  /** Watches that the operator has open, as `pods default app=web`. */
+  readonly watches: ReadonlySet<string>;
   /** A Service and a Deployment of that name. */
   app(
     name: string,
@@ -47,7 +49,10 @@ export interface OperatorWorld {
   close(): Promise<void>;
 }
 
-export async function startOperator(env: Record<string, string> = {}): Promise<OperatorWorld> {
+export async function startOperator(
+  env: Record<string, string> = {},
+  monitorTimes: OperatorDeps["monitorTimes"] = { lookAfterMs: 2_000, progressAfterMs: 10_000 },
+): Promise<OperatorWorld> {
   const api = await startApiServer({ tokens: { secret: "operator" } });
   const client = createKubeClient({ cluster: { server: api.url, token: async () => "secret" } });
   await client.create(resources.customResourceDefinitions, elastiServiceCrd() as unknown as KubeObject);
@@ -61,6 +66,7 @@ export async function startOperator(env: Record<string, string> = {}): Promise<O
   await seen.start();
 
   const writes: string[] = [];
+  const watches = new Set<string>();
   const faults = new FaultInjector();
   const operatorClient = createKubeClient({
     cluster: { server: api.url, token: async () => "secret" },
@@ -69,6 +75,12 @@ export async function startOperator(env: Record<string, string> = {}): Promise<O
         const { method, verb, resource, subresource, name = "" } = request;
         if (method !== "GET" && resource?.plural !== "leases" && resource?.plural !== "events")
           writes.push(`${verb} ${resource?.plural}${subresource === undefined ? "" : `/${subresource}`} ${name}`);
+        if (request.kind === "watch") {
+          const { labelSelector, fieldSelector } = request.query;
+          const watch = `${resource?.plural} ${request.namespace} ${labelSelector ?? fieldSelector}`;
+          watches.add(watch);
+          request.signal.addEventListener("abort", () => watches.delete(watch), { once: true });
+        }
         return await next(request);
       },
       faults.transport,
@@ -90,6 +102,7 @@ export async function startOperator(env: Record<string, string> = {}): Promise<O
     clock: systemClock,
     logger: silentLogger,
     metrics: new Metrics({ clock: systemClock }),
+    monitorTimes,
   });
   await operator.start?.();
   const joined: TestResolver[] = [];
@@ -99,6 +112,7 @@ export async function startOperator(env: Record<string, string> = {}): Promise<O
     client,
     faults,
     writes,
+    watches,
     async app(name, { replicas = 1, service = {}, namespace = "default" } = {}) {
       const labels = { app: name };
       await client.create<Deployment>(resources.deployments, {
