@@ -22,7 +22,11 @@ describe("deleting an ElastiService", { concurrency: 6 }, () => {
     it(`wakes what sleeps and puts everything back (${mode})`, async () => {
       const name = `asleep-${mode.toLowerCase()}`;
       const triggers = mode === "Always" ? {} : { triggers: [unknown] };
-      const web = await world.sleeper({ name, startMs: 200, spec: { routing: { mode }, ...triggers } });
+      const web = await world.sleeper({
+        name,
+        startMs: 200,
+        spec: { routing: { mode, graceSeconds: 2 }, ...triggers },
+      });
       await using traffic = new Traffic(() => web.ask(), 50);
       await web.delete();
       await web.isRestored();
@@ -35,7 +39,7 @@ describe("deleting an ElastiService", { concurrency: 6 }, () => {
     it(`leaves what is awake alone, and puts everything back (${mode})`, async () => {
       const name = `awake-${mode.toLowerCase()}`;
       const triggers = mode === "Always" ? {} : { triggers: [unknown] };
-      const web = await world.sleeper({ name, replicas: 2, spec: { routing: { mode }, ...triggers } });
+      const web = await world.sleeper({ name, replicas: 2, spec: { routing: { mode, graceSeconds: 2 }, ...triggers } });
       if (mode === "Always") await web.parked();
       const generation = (await web.deployment()).metadata.generation;
       await using traffic = new Traffic(() => web.ask(), 50);
@@ -72,7 +76,7 @@ describe("deleting an ElastiService", { concurrency: 6 }, () => {
   });
 
   it("begins anew when it is made again under its name", async () => {
-    const web = await world.sleeper({ name: "again" });
+    const web = await world.sleeper({ name: "again", spec: { routing: { graceSeconds: 1 } } });
     await web.delete();
     await web.isRestored();
     await web.scaleByHand(0);

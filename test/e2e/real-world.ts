@@ -68,7 +68,7 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
           ...(options.prometheusUrl === undefined ? {} : { PROMETHEUS_TRIGGER_SERVER_ADDRESS: options.prometheusUrl }),
           ...options.operatorEnv,
         },
-        [RESOLVER]: { ELASTI_SETTLE_TIME: "300ms", ...options.resolverEnv },
+        [RESOLVER]: { ELASTI_SETTLE_TIME: "3s", ...options.resolverEnv },
       },
     });
     await Promise.all([

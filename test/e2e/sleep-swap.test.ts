@@ -53,7 +53,8 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
     await web.parked(false);
     assert.deepEqual((await web.publicService()).spec.selector, web.service.spec.selector);
     assert.equal(await web.replicas(), 0);
-    assert.deepEqual(await web.appPods(), []);
+    // the last pod has left the slices; its object may be there a moment longer
+    assert.ok((await web.appPods()).every(({ metadata }) => metadata.deletionTimestamp !== undefined));
     const { ours, others } = await web.slices();
     const resolvers = (await world.pods("elasti-resolver")).map(({ status }) => status?.podIP).sort();
     assert.deepEqual(ours?.endpoints.flatMap(({ addresses }) => addresses).sort(), resolvers);

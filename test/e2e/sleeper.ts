@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import {
   type Condition,
+  defaultPorts,
   type ElastiService,
   PARK_KEY,
   type Phase,
@@ -189,7 +190,11 @@ export class Sleeper {
   /** Resolves when clients reach pods without a resolver. */
   async direct(): Promise<void> {
     await this.unrouted();
-    await this.world.backends(this, (ports) => ports.length > 0);
+    // ports of resolvers begin at 10000
+    await this.world.backends(
+      this,
+      (ports) => ports.length > 0 && ports.every((port) => port < defaultPorts.routeFirst),
+    );
   }
 
   /** Resolves when the selector carries the park key, or is the user's own. */

@@ -82,6 +82,8 @@ function observe(s: State, w: World, told: boolean): Observation {
     parked: s.parked === 1,
     serviceEpoch: s.fenced ? drainEpoch : drainEpoch - 1,
     slice: s.slice ? "current" : "absent",
+    // decides only when a deleted ElastiService is let go
+    unroutedMs: 0,
     resolvers: 2,
     publicPods: (s.kube & 1) + ((s.kube >> 1) & 1),
     publicReady: ((s.kube >> 2) & 1) + ((s.kube >> 3) & 1),

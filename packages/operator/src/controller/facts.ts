@@ -10,6 +10,7 @@ import { maySleep, type SleepAnswer } from "../lifecycle/may-sleep.ts";
 import { type Memories, runOf } from "../lifecycle/memory.ts";
 import { type Facts, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
 import { parkBar } from "../lifecycle/park-reverts.ts";
+import { isParked } from "../lifecycle/routing.ts";
 import { cooldownMsOf } from "../sleep-loop.ts";
 import { namesService } from "./contention.ts";
 import { ownerAmong } from "./service-check.ts";
@@ -142,6 +143,8 @@ export class FactsGatherer {
       publicSlices,
       about.desiredSlices.map(({ metadata }) => metadata.name),
     );
+    const routed = ours.length > 0 || (about.service !== undefined && isParked(about.service));
+    if (routed || memory.routedAtMs === undefined) memory.routedAtMs = clock.now();
     const facts: Facts = {
       es,
       nowMs: clock.now(),
@@ -155,6 +158,7 @@ export class FactsGatherer {
       namespaceGoing: about.namespaceGoing,
       parkBarred: this.#parkBarOf(es) !== undefined,
       answeredEpoch: hub.answeredEpoch(namespace, es.spec.service),
+      routedAtMs: memory.routedAtMs,
       graceMs: this.graceMsOf(es),
       maySleep: answer.may,
       wantsAwake: held > 0 || triggered || scheduled,

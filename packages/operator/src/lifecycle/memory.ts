@@ -10,6 +10,8 @@ export interface ServiceMemory extends Memory {
   failures: number;
   /** Not before this time is another sleep begun. */
   notBeforeMs: number;
+  /** When slice or park of ours were last seen; undefined before the first look. Wall clock in ms. */
+  routedAtMs: number | undefined;
   /** Passes in a row that ended by a conflict. */
   conflicts: number;
   /** Epoch of the phase Asleep in which this process has seen the target at zero: only then does it know that others raised it. */
@@ -32,6 +34,7 @@ export class Memories {
         lastActiveMs: 0,
         failures: 0,
         notBeforeMs: 0,
+        routedAtMs: undefined,
         conflicts: 0,
         seenAtZero: undefined,
         routingProblem: undefined,

@@ -42,6 +42,8 @@ export interface Observation {
   readonly serviceEpoch: number;
   /** Our EndpointSlice on the public Service. */
   readonly slice: "absent" | "stale" | "current";
+  /** For how long neither slice nor park of ours have been there, as far as this leader has seen. */
+  readonly unroutedMs: number;
   /** Resolvers that the slice ought to list. */
   readonly resolvers: number;
   /** Endpoints, in any condition, of the Service's own slices. */

@@ -34,6 +34,8 @@ export interface Facts {
   /** The park is not to be used: somebody takes it off, or somebody forbids it. */
   readonly parkBarred: boolean;
   readonly answeredEpoch: number;
+  /** When slice or park of ours were last seen, or this leader began to look; wall clock in ms. */
+  readonly routedAtMs: number;
   readonly graceMs: number;
   readonly maySleep: boolean;
   readonly wantsAwake: boolean;
@@ -99,6 +101,7 @@ export function observe(facts: Facts): Observation {
     parked: service !== undefined && isParked(service),
     serviceEpoch: service === undefined ? 0 : serviceEpoch(service),
     slice: ours.length === 0 ? "absent" : facts.slicesMatch ? "current" : "stale",
+    unroutedMs: Math.max(0, facts.nowMs - facts.routedAtMs),
     resolvers: listed,
     publicPods: others.length,
     publicReady: others.filter(isReady).length,

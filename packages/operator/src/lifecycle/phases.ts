@@ -171,6 +171,8 @@ function restoring(o: Observation, limits: Limits): Step {
   if (o.slice !== "absent" && o.serviceEpoch < o.drainEpoch)
     return step("fence-service", "a park may still be on its way");
   if (o.slice !== "absent") return step("delete-slice", "deleted");
+  // until then nodes that lag lead clients to resolvers, which serve them only as long as they know the service
+  if (o.unroutedMs < o.graceMs) return wait("for nodes that lag behind the last change", o.graceMs - o.unroutedMs);
   return tell(o, "restored", "deleted") ?? step("release", "deleted");
 }
 

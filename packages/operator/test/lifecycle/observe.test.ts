@@ -31,6 +31,7 @@ const facts: Facts = {
   namespaceGoing: false,
   parkBarred: false,
   answeredEpoch: 0,
+  routedAtMs: 0,
   graceMs: 30_000,
   maySleep: false,
   wantsAwake: false,

@@ -15,6 +15,7 @@ const awake: Observation = {
   parked: false,
   serviceEpoch: 6,
   slice: "absent",
+  unroutedMs: 60_000,
   resolvers: 2,
   publicPods: 1,
   publicReady: 1,
@@ -104,6 +105,7 @@ describe("from Serving", () => {
     ["is degraded without its Service", { service: "missing" }, "Degraded"],
     ["is degraded without its target", { target: "missing" }, "Degraded"],
     ["deleted: releases when nothing of ours is left", { lifecycle: "restore" }, "release"],
+    ["deleted: lets nodes follow before it lets go", { lifecycle: "restore", unroutedMs: 29_000 }, "wait"],
     ["deleted: takes the park off first", { lifecycle: "restore", parked: true, slice: "current" }, "unpark"],
     [
       "deleted: keeps the slice until pods are published",
