@@ -74,6 +74,7 @@ function observe(s: State, heard: boolean): Observation {
     parked: false,
     serviceEpoch: s.epoch,
     slice: s.phase === "Serving" && awake ? "absent" : "current",
+    unroutedMs: 60_000,
     resolvers: 1,
     publicPods: awake ? 1 : 0,
     publicReady: awake ? 1 : 0,

@@ -298,6 +298,7 @@ describe("whatever is observed", () => {
     parked: fc.boolean(),
     serviceEpoch: fc.constantFrom(0, 8, 9),
     slice: fc.constantFrom("absent", "stale", "current"),
+    unroutedMs: fc.constantFrom(0, 100_000),
     resolvers: fc.constantFrom(0, 2),
     publicPods: fc.constantFrom(0, 1),
     publicReady: fc.constantFrom(0, 1),
