@@ -19,8 +19,6 @@ export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 export const SLICE_MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by";
 export const SLICE_MANAGER = "elasti-operator";
 export const FIELD_MANAGER = "elasti-operator";
-/** The field manager that a fence write of one epoch uses: a new name moves the resourceVersion although nothing else changes. */
-export const fenceManager = (epoch: number): string => `elasti-epoch-${epoch}`;
 
 /** Label on the ConfigMaps of the port table. */
 export const PORT_TABLE_LABEL = `${GROUP}/port-table`;

@@ -108,6 +108,13 @@ export function isOutcomeUnknown(error: unknown): boolean {
   return error instanceof ElastiError && error.details.sent === true;
 }
 
+/** The HTTP status of the server's answer, or undefined where there was none. */
+export function answeredStatus(error: unknown): number | undefined {
+  if (!(error instanceof ElastiError)) return undefined;
+  const { status } = error.details;
+  return typeof status === "number" ? status : undefined;
+}
+
 /** How long the server asked to wait, in ms, or undefined. */
 export function retryAfterMs(error: unknown): number | undefined {
   if (!(error instanceof ElastiError)) return undefined;

@@ -21,7 +21,18 @@ export interface ScaleState {
   readonly selector: string | undefined;
 }
 
+/** What the names of all field managers of fences begin with. */
 export const fencePrefix = "elasti-epoch-";
+/** Names come round again after so many epochs, so that a target's managedFields do not grow with every fence. */
+const fenceNames = 8;
+
+/**
+ * The field manager of a fence.
+ * @param again for a second fence of the same epoch, whose own name moves nothing any more
+ */
+export function fenceManager(epoch: number, again = false): string {
+  return `${fencePrefix}${again ? "again-" : ""}${epoch % fenceNames}`;
+}
 
 /** Reads and writes the scale subresource, and nothing else of a target. */
 export class ScaleClient {
@@ -52,33 +63,34 @@ export class ScaleClient {
   }
 
   /**
-   * Sets the replicas and moves the target's resourceVersion even when they were the same already, so that any conditional
-   * write that somebody else still has on its way fails. Works by server-side apply under a field manager that no earlier
-   * epoch used: one that applies the same values again moves nothing. Without `resourceVersion` it takes effect whatever the
-   * target is by now; with it, only on what was read.
-   * @throws ELASTI_KUBE_CONFLICT when `resourceVersion` is given and is not the current one
+   * Moves the target's resourceVersion while its replicas stay what they are, so that any conditional write that somebody
+   * else still has on its way fails. Works by server-side apply of the same replicas under a field manager that does not own
+   * them yet; under one that does, nothing moves and the answer shows the same resourceVersion. To change the replicas use
+   * `setScale`, which moves it too: of a custom resource the API server answers 500 to an apply that changes them, and to any
+   * apply while no field manager owns them, as is so after every zero.
+   * @throws ELASTI_KUBE_CONFLICT when the target is not as it was read, or ELASTI_KUBE_UNAVAILABLE with status 500
    */
   async fenceScale(
     wanted: ScaleReference & {
       readonly replicas: number;
+      readonly resourceVersion: string;
       readonly epoch: number;
-      readonly resourceVersion?: string;
-      readonly fieldManagerPrefix?: string;
+      readonly again?: boolean;
     },
     options: CallOptions = {},
   ): Promise<ScaleState> {
-    const { resource, namespace, name, replicas, epoch, resourceVersion, fieldManagerPrefix = fencePrefix } = wanted;
+    const { resource, namespace, name, replicas, epoch, resourceVersion, again } = wanted;
     const body = {
       apiVersion: "autoscaling/v1",
       kind: "Scale",
-      metadata: { name, namespace, ...(resourceVersion === undefined ? {} : { resourceVersion }) },
+      metadata: { name, namespace, resourceVersion },
       spec: { replicas },
     };
     return stateOf(
       await this.#client.patch<Scale>(resource, namespace, name, "apply", body, {
         ...options,
         subresource: "scale",
-        fieldManager: `${fieldManagerPrefix}${epoch}`,
+        fieldManager: fenceManager(epoch, again),
         force: true,
       }),
     );

@@ -57,29 +57,22 @@ test("sets a scale in one conditional merge patch", async () => {
   });
 });
 
-test("fences a scale by a forced apply under a manager named by the epoch", async () => {
+test("fences a scale by a conditional apply under a manager named by the epoch", async () => {
   server.script = (_asked, response) => answer(response, 200, scale(1, "9"));
-  const after = await new ScaleClient(client).fenceScale({ ...web, replicas: 1, epoch: 12 });
+  const fence = { ...web, replicas: 1, epoch: 12, resourceVersion: "8" };
+  const after = await new ScaleClient(client).fenceScale(fence);
   assert.equal(after.resourceVersion, "9");
   const [asked] = server.asked;
-  assert.equal(asked!.url.pathname + asked!.url.search, `${path}?fieldManager=elasti-epoch-12&force=true`);
+  assert.equal(asked!.url.pathname + asked!.url.search, `${path}?fieldManager=elasti-epoch-4&force=true`);
   assert.equal(asked!.headers["content-type"], "application/apply-patch+yaml");
   assert.deepEqual(asked!.body, {
     apiVersion: "autoscaling/v1",
     kind: "Scale",
-    metadata: { name: "web", namespace: "default" },
+    metadata: { name: "web", namespace: "default", resourceVersion: "8" },
     spec: { replicas: 1 },
   });
-});
-
-test("a fence can be conditional too", async () => {
-  server.script = (_asked, response) => answer(response, 200, scale(1, "9"));
-  await new ScaleClient(client).fenceScale({ ...web, replicas: 1, epoch: 12, resourceVersion: "8" });
-  assert.deepEqual((server.asked[0]!.body as { metadata: unknown }).metadata, {
-    name: "web",
-    namespace: "default",
-    resourceVersion: "8",
-  });
+  await new ScaleClient(client).fenceScale({ ...fence, again: true });
+  assert.equal(server.asked[1]!.url.searchParams.get("fieldManager"), "elasti-epoch-again-4");
 });
 
 const appsV1 = {

@@ -249,12 +249,8 @@ export class ScaleHandler {
           started();
           return this.#client.setScale({ ...ref, replicas: 0, resourceVersion }, call);
         }),
-      fence: (wanted, epoch, retry) => {
-        const prefix = retry === undefined ? {} : { fieldManagerPrefix: `elasti-fence-${retry}-` };
-        return this.#measured("fence", closed, () =>
-          this.#client.fenceScale({ ...ref, ...wanted, epoch, ...prefix }, call),
-        );
-      },
+      fence: (wanted, epoch, again) =>
+        this.#measured("fence", closed, () => this.#client.fenceScale({ ...ref, ...wanted, epoch, again }, call)),
     };
   }
 

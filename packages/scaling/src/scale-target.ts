@@ -26,12 +26,11 @@ export interface ScaleClient {
   /** One PATCH of /scale; `resourceVersion` is the precondition (ELASTI_KUBE_CONFLICT). */
   setScale(wanted: TargetRef & ScaleState, options?: Call): Promise<ScaleState>;
   /**
-   * One forced server-side apply of `replicas` to /scale under the field manager `<fieldManagerPrefix><epoch>`, by default
-   * the prefix of the protocol. A manager that has not written before moves the resourceVersion although nothing else
-   * changes. A client that can makes `resourceVersion` the precondition.
+   * One server-side apply of the replicas that are there, under a field manager named by the epoch. One that does not own
+   * them yet moves the resourceVersion although nothing else changes.
    */
   fenceScale(
-    wanted: TargetRef & ScaleState & { readonly epoch: number; readonly fieldManagerPrefix?: string },
+    wanted: TargetRef & ScaleState & { readonly epoch: number; readonly again?: boolean },
     options?: Call,
   ): Promise<ScaleState>;
 }

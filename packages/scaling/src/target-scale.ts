@@ -1,5 +1,5 @@
 import type { Clock } from "@elasti/core";
-import { isConflict } from "@elasti/kube";
+import { answeredStatus, isConflict } from "@elasti/kube";
 import { arbitrate, type Intent } from "./arbiter.ts";
 import { isCertainlyNotWritten, scaleErrorOf, scalingErrors } from "./errors.ts";
 import { newerState, type ScaleState, type TargetRef, targetText } from "./scale-target.ts";
@@ -54,8 +54,8 @@ export interface TargetCalls {
   set(replicas: number, resourceVersion: string): Promise<ScaleState>;
   /** `started` is called when the call leaves the queue; until then `signal` may take it back. */
   zero(resourceVersion: string, signal: AbortSignal, started: () => void): Promise<ScaleState>;
-  /** @param retry distinguishes the field manager from the epoch's own, where that one is spent */
-  fence(wanted: ScaleState, epoch: number, retry: string | undefined): Promise<ScaleState>;
+  /** @param again takes another field manager than the epoch's own, where that one is spent */
+  fence(wanted: ScaleState, epoch: number, again: boolean): Promise<ScaleState>;
 }
 
 export interface TargetTimes {
@@ -66,7 +66,9 @@ export interface TargetTimes {
 }
 
 const intentActor = { request: "hold", manual: "hold", trigger: "trigger", schedule: "schedule" } as const;
-const FENCE_ATTEMPTS = 4;
+const FENCE_ATTEMPTS = 5;
+/** How the resourceVersion is moved while the replicas stay, in the order in which it is tried. */
+type FenceWay = "epoch" | "again" | "step";
 
 /** Serialises everything that changes the replicas of one target, and remembers what it was told. */
 export class TargetScale {
@@ -230,7 +232,7 @@ export class TargetScale {
   }
 
   async #fenceNow(request: FenceRequest): Promise<FenceResult> {
-    let retry: string | undefined;
+    let way: FenceWay = "epoch";
     let landed = false;
     for (let attempt = 0; attempt < FENCE_ATTEMPTS; attempt += 1) {
       const before = await this.#read();
@@ -239,24 +241,45 @@ export class TargetScale {
       const floor: Intent = { actor: "hold", replicas: Math.max(1, request.replicas) };
       const replicas = arbitrate([floor], { replicas: before.replicas, autoscaled }).replicas ?? before.replicas;
       try {
-        const after = await this.#calls.fence(
-          { replicas, resourceVersion: before.resourceVersion },
-          request.epoch,
-          retry,
-        );
+        const after = await this.#move(before, replicas, request.epoch, way);
         this.#learn(after);
         if (after.replicas > before.replicas) this.#raise = { atMs: this.#clock.monotonic(), state: after };
         if (after.resourceVersion !== before.resourceVersion) return { ...after, landed };
-        // this manager wrote the same before: its apply changed nothing, and so fenced nothing
-        retry = before.resourceVersion;
+        // the manager of this name owns the replicas already: its apply changed nothing, and so fenced nothing
+        way = way === "epoch" ? "again" : "step";
       } catch (error) {
         this.#known = undefined;
-        if (!isConflict(error)) throw this.#failure(error);
+        if (isConflict(error)) continue;
+        if (way === "step" || !isRefusedApply(error)) throw this.#failure(error);
+        way = "step";
       }
     }
     throw scalingErrors.ELASTI_SCALE_CONTENDED(
       `${targetText(this.ref)}: changed by others during ${FENCE_ATTEMPTS} attempts to fence it`,
     );
+  }
+
+  /** A write that moves the resourceVersion, on condition that the target is as it was read. */
+  #move(before: ScaleState, replicas: number, epoch: number, way: FenceWay): Promise<ScaleState> {
+    // other replicas move it by themselves
+    if (replicas !== before.replicas) return this.#calls.set(replicas, before.resourceVersion);
+    if (way !== "step") return this.#calls.fence(before, epoch, way === "again");
+    return this.#stepAndBack(before);
+  }
+
+  /** One replica more and back at once: what is left where an apply of the same replicas is refused or moves nothing. */
+  async #stepAndBack({ replicas, resourceVersion }: ScaleState): Promise<ScaleState> {
+    let state = await this.#calls.set(replicas + 1, resourceVersion);
+    // from here on the target is fenced: what fails now costs a pod too many, and no request
+    for (let attempt = 0; attempt < FENCE_ATTEMPTS && state.replicas === replicas + 1; attempt += 1) {
+      try {
+        state = await this.#calls.set(replicas, state.resourceVersion);
+      } catch {
+        // mostly the status that the target's controller has written meanwhile
+        state = await this.#calls.get().catch(() => state);
+      }
+    }
+    return state;
   }
 
   /** What a wake has to write over `state`, or undefined. */
@@ -310,4 +333,10 @@ export class TargetScale {
 
 function span(from: ScaleState, to: ScaleState): Omit<WakeResult, "outcome"> {
   return { from: from.replicas, to: to.replicas, resourceVersion: to.resourceVersion };
+}
+
+/** The API server cannot do this apply, whoever asks: of custom resources it answers 500 to many, older ones 415. */
+function isRefusedApply(error: unknown): boolean {
+  const status = answeredStatus(error);
+  return status === 500 || status === 415;
 }

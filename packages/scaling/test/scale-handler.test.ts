@@ -260,6 +260,50 @@ describe("ScaleHandler", () => {
       const after = await handler.fence({ ref: web, service: "default/b", epoch: 7, replicas: 1 });
       assert.notEqual(after.resourceVersion, before.resourceVersion);
     });
+
+    it("goes one up and back where the API server refuses the apply, as it does of custom resources", async () => {
+      const before = store.put(web, 3, "none");
+      const after = await handler.fence({ ref: web, epoch: 7, replicas: 1 });
+      assert.deepEqual([after.replicas, after.landed], [3, false]);
+      assert.deepEqual(
+        store.writes.map(({ kind, replicas }) => [kind, replicas]),
+        [
+          ["set", 4],
+          ["set", 3],
+        ],
+      );
+      assert.equal(await handler.zero({ ref: web, resourceVersion: before.resourceVersion }), "conflict");
+    });
+
+    it("leaves what others make of it on the way back", async () => {
+      store.put(web, 3, "none");
+      store.before = (call) => {
+        if (call === "set 3") store.put(web, 9, "none");
+      };
+      assert.equal((await handler.fence({ ref: web, epoch: 7, replicas: 1 })).replicas, 9);
+    });
+
+    it("comes back although the target's controller writes its status in between", async () => {
+      store.put(web, 3, "none");
+      let wrote = false;
+      store.before = (call) => {
+        if (call !== "set 3" || wrote) return;
+        wrote = true;
+        store.put(web, 4, "none");
+      };
+      assert.equal((await handler.fence({ ref: web, epoch: 7, replicas: 1 })).replicas, 3);
+    });
+
+    it("moves it every time, and leaves no more field managers the more often it does", async () => {
+      let { resourceVersion } = store.put(web, 2);
+      for (let epoch = 1; epoch < 100; epoch += 3) {
+        const after = await handler.fence({ ref: web, epoch, replicas: 1 });
+        assert.equal(after.replicas, 2);
+        assert.notEqual(after.resourceVersion, resourceVersion);
+        assert.ok(store.managers(web) <= 16, `${store.managers(web)}`);
+        resourceVersion = after.resourceVersion;
+      }
+    });
   });
 
   const failures: [string, () => Error, string][] = [

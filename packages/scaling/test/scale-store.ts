@@ -1,4 +1,4 @@
-import { kubeErrors } from "@elasti/kube";
+import { fenceManager, kubeErrors } from "@elasti/kube";
 import { type ScaleClient, type ScaleState, type TargetRef, type Targets, targetKey } from "../src/index.ts";
 
 export function deployment(name: string, namespace = "default"): TargetRef {
@@ -10,8 +10,8 @@ export function deployment(name: string, namespace = "default"): TargetRef {
 }
 
 /**
- * Scales with the resourceVersion semantics of the API server, as measured on a real one: a write that changes nothing
- * moves nothing, except an apply by a field manager that had not written before.
+ * Scales with the resourceVersion semantics of the API server, as test/contract asks the real one: a write that changes
+ * nothing moves nothing, except an apply by a field manager that does not own the replicas yet.
  */
 export class ScaleStore implements ScaleClient, Targets {
   /** Accepted writes, in order. */
@@ -22,17 +22,25 @@ export class ScaleStore implements ScaleClient, Targets {
   before: (call: string, key: string) => Promise<void> | void = () => {};
   /** Runs after a write is stored and before its answer. */
   after: (call: string, key: string) => Promise<void> | void = () => {};
-  readonly #states = new Map<string, { replicas: number; version: number; managers: Map<string, number> }>();
+  readonly #states = new Map<string, { replicas: number; version: number; managers: Set<string> | "none" }>();
   readonly #cached = new Map<string, ScaleState>();
   #version = 100;
   running = 0;
   mostRunning = 0;
 
-  /** Someone else writes. */
-  put(ref: TargetRef, replicas: number): ScaleState {
-    const managers = this.#states.get(targetKey(ref))?.managers ?? new Map<string, number>();
+  /**
+   * Someone else writes.
+   * @param managers who owns the replicas by apply, or "none" for a custom resource whose replicas nobody owns
+   */
+  put(ref: TargetRef, replicas: number, managers: Set<string> | "none" = new Set()): ScaleState {
     this.#states.set(targetKey(ref), { replicas, version: ++this.#version, managers });
     return this.state(ref);
+  }
+
+  /** Owners of the replicas by apply. */
+  managers(ref: TargetRef): number {
+    const { managers } = this.#states.get(targetKey(ref))!;
+    return managers === "none" ? 0 : managers.size;
   }
 
   state(ref: TargetRef): ScaleState {
@@ -58,20 +66,23 @@ export class ScaleStore implements ScaleClient, Targets {
     return this.#call(`set ${replicas}`, ref, () => {
       this.#check(ref, resourceVersion);
       this.writes.push({ key: targetKey(ref), kind: "set", replicas });
-      return this.state(ref).replicas === replicas ? this.state(ref) : this.put(ref, replicas);
+      const { managers } = this.#states.get(targetKey(ref))!;
+      return this.state(ref).replicas === replicas
+        ? this.state(ref)
+        : this.put(ref, replicas, managers === "none" ? managers : new Set());
     });
   }
 
   fenceScale(wanted: Parameters<ScaleClient["fenceScale"]>[0]): Promise<ScaleState> {
-    const { replicas, resourceVersion, epoch, fieldManagerPrefix = "elasti-epoch-", ...ref } = wanted;
-    const manager = `${fieldManagerPrefix}${epoch}`;
+    const { replicas, resourceVersion, epoch, again, ...ref } = wanted;
+    const manager = fenceManager(epoch, again);
     return this.#call(`fence ${replicas} ${manager}`, ref, () => {
       this.#check(ref, resourceVersion);
-      this.writes.push({ key: targetKey(ref), kind: "fence", replicas });
       const { managers } = this.#states.get(targetKey(ref))!;
-      if (managers.get(manager) === replicas && this.state(ref).replicas === replicas) return this.state(ref);
-      managers.set(manager, replicas);
-      return this.put(ref, replicas);
+      if (managers === "none" || this.state(ref).replicas !== replicas) throw refusedApply();
+      this.writes.push({ key: targetKey(ref), kind: "fence", replicas });
+      if (managers.has(manager)) return this.state(ref);
+      return this.put(ref, replicas, new Set([...managers, manager]));
     });
   }
 
@@ -96,4 +107,10 @@ export class ScaleStore implements ScaleClient, Targets {
       this.running -= 1;
     }
   }
+}
+
+function refusedApply(): Error {
+  return kubeErrors.ELASTI_KUBE_UNAVAILABLE("request to convert CR to an invalid group/version: autoscaling/v1", {
+    details: { status: 500, sent: true },
+  });
 }
