@@ -18,7 +18,10 @@ export interface ReflectorOptions<T extends KubeObject> {
   /** What is kept of an object; by default all but `metadata.managedFields`. Must keep apiVersion, kind and metadata. */
   transform?: (object: T) => T;
   pageSize?: number;
-  /** A watch that says nothing for so long, not even a bookmark (one a minute), is opened anew. */
+  /**
+   * A watch that says nothing for so long, not even a bookmark, is opened anew. They come once a minute, but not while the
+   * newest version is the one that the watch began with: on a quiet cluster this happens to watches in good order too.
+   */
   silenceMs?: number;
   /** Hears of each failed attempt in place of the log: for kinds that need not be there. Tries go on either way. */
   onFailure?: (error: unknown) => void;
@@ -198,7 +201,7 @@ export class Reflector<T extends KubeObject> {
       this.#stop.signal.removeEventListener("abort", onStop);
     }
     if (this.#stop.signal.aborted) return;
-    if (silent) this.#logger.warn({ reason: "silence", silenceMs }, "watch fell silent, opening it anew");
+    if (silent) this.#logger.debug({ reason: "silence", silenceMs }, "watch fell silent, opening it anew");
     // a server that accepts watches and ends them at once must not be asked in a tight loop
     else if (events === 0) await this.#pause();
   }

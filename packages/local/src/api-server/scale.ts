@@ -1,8 +1,15 @@
 import type { ObjectMeta, Scale } from "@elasti/kube";
 import { invalid } from "./field-error.ts";
-import { type ApiObject, asObject, childObject, cloneJson, isJsonObject, type JsonObject, jsonEqual } from "./json.ts";
+import { type ApiObject, asObject, childObject, cloneJson, isJsonObject, type JsonObject } from "./json.ts";
 import { apiVersionOf, type Kind, type ScaleFields } from "./kind.ts";
-import { disown, entryOf, isSameEntry, managedFieldsOf } from "./managed-fields.ts";
+import {
+  disown,
+  entryOf,
+  type FieldWriter,
+  isSameEntry,
+  type ManagedFieldsEntry,
+  managedFieldsOf,
+} from "./managed-fields.ts";
 import type { Objects, WriteContext } from "./objects.ts";
 import { applyPatchType, patched } from "./patch.ts";
 import { badRequest, internalError, invalidObject, StatusError } from "./status-error.ts";
@@ -66,9 +73,49 @@ export function replaceScale(
   scale: JsonObject,
   context: WriteContext,
 ): Scale {
-  const write = { ...context, subresource: "scale" as const };
-  const object = objects.update(kind, namespace, name, (current) => withScale(kind.scale, current, scale), write);
-  return scaleOf(kind.scale, object);
+  return updateScale(objects, kind, namespace, name, () => scale, context);
+}
+
+/** A write that is no apply. */
+function updateScale(
+  objects: Objects,
+  kind: Kind & { scale: ScaleFields },
+  namespace: string | undefined,
+  name: string,
+  sent: (current: ApiObject) => JsonObject,
+  context: WriteContext,
+): Scale {
+  const compute = (current: ApiObject): ApiObject => {
+    const object = withScale(kind.scale, current, sent(current));
+    trackReplicas(objects, kind, current, object, context.manager);
+    return object;
+  };
+  const write = { ...context, subresource: "scale" as const, applied: true };
+  return scaleOf(kind.scale, objects.update(kind, namespace, name, compute, write));
+}
+
+/**
+ * Notes who has changed the replicas. A Scale of zero has no replicas field, so that a zero has no owner; and where nobody
+ * owns them, an update does not begin to keep count.
+ */
+function trackReplicas(
+  objects: Objects,
+  kind: Kind & { scale: ScaleFields },
+  current: ApiObject,
+  object: ApiObject,
+  manager: string,
+): void {
+  const path = kind.scale.specReplicas;
+  const entries = managedFieldsOf(current);
+  const replicas = numberAt(object, path);
+  if (replicas === numberAt(current, path) || !entries.some((entry) => owns(entry.fieldsV1, path))) return;
+  const managedFields = disown(entries, replicasField(path));
+  if (replicas !== 0) managedFields.push(entryOf(writerOf(objects, kind, manager), "Update", replicasField(path)));
+  Object.assign(object.metadata, { managedFields });
+}
+
+function writerOf(objects: Objects, kind: Kind, manager: string): FieldWriter {
+  return { manager, subresource: "scale", apiVersion: apiVersionOf(kind.resource), time: objects.timestamp() };
 }
 
 /** PATCH of a Scale by a merge or json patch, or by server-side apply. */
@@ -82,10 +129,21 @@ export function patchScale(
   context: WriteContext & { force: boolean },
 ): Scale {
   if (type === applyPatchType) return applyScale(objects, kind, namespace, name, patch, context);
-  const write = { ...context, subresource: "scale" as const };
-  const compute = (current: ApiObject) =>
-    withScale(kind.scale, current, patched(scaleOf(kind.scale, current), type, patch));
-  return scaleOf(kind.scale, objects.update(kind, namespace, name, compute, write));
+  const sent = (current: ApiObject) => patched(scaleOf(kind.scale, current), type, patch);
+  return updateScale(objects, kind, namespace, name, sent, context);
+}
+
+/** The entries of managedFields with the one that the first apply makes for what nobody owned before it. */
+function withFirstApply(
+  objects: Objects,
+  kind: Kind & { scale: ScaleFields },
+  current: ApiObject,
+): ManagedFieldsEntry[] {
+  const path = kind.scale.specReplicas;
+  const entries = managedFieldsOf(current);
+  if (numberAt(current, path) === 0 || entries.some((entry) => owns(entry.fieldsV1, path))) return entries;
+  const first = writerOf(objects, kind, "before-first-apply");
+  return [...entries, entryOf(first, "Update", replicasField(path))];
 }
 
 /** The fieldsV1 of the replicas field. */
@@ -130,16 +188,15 @@ function applyScale(
   if (!isJsonObject(applied)) throw badRequest("error decoding patch: an applied Scale must be an object");
   const path = kind.scale.specReplicas;
   const field = replicasField(path);
-  const writer = {
-    manager: context.manager,
-    subresource: "scale" as const,
-    apiVersion: apiVersionOf(kind.resource),
-    time: objects.timestamp(),
-  };
+  const writer = writerOf(objects, kind, context.manager);
   const compute = (current: ApiObject): ApiObject => {
     const object = withScale(kind.scale, current, applied);
-    const same = jsonEqual(numberAt(object, path), numberAt(current, path));
-    const all = managedFieldsOf(current);
+    const same = numberAt(object, path) === numberAt(current, path);
+    const all = withFirstApply(objects, kind, current);
+    if (kind.custom && (!same || all.length > managedFieldsOf(current).length || numberAt(current, path) === 0)) {
+      // the real server cannot make a Scale of such an object for its field managers
+      throw internalError("request to convert CR to an invalid group/version: autoscaling/v1");
+    }
     const own = all.find((entry) => isSameEntry(entry, writer, "Apply"));
     let others = all.filter((entry) => entry !== own);
     if (!same) {

@@ -88,7 +88,7 @@ test("server-side apply under a new manager moves the resourceVersion, under the
 test("an apply of another value conflicts unless it is forced, and then takes the field", async (t) => {
   const api = await startApi(t);
   await api.ok("POST", deployments, deployment("web"));
-  await api.merge(scale, { spec: { replicas: 0 } }, { agent: "hand/1" });
+  await api.merge(scale, { spec: { replicas: 3 } }, { agent: "hand/1" });
   const refused = await apply(api, 2, "elasti", false);
   assert.equal(refused.code, 409);
   assert.equal(refused.body.details?.causes?.[0]?.reason, "FieldManagerConflict");
