@@ -199,7 +199,7 @@ const creation: readonly Row[] = (
     ],
     [
       "a quota, as a StatefulSet's Event has it",
-      'create Pod web-0 in StatefulSet web failed error: pods "web-0" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=0, limited: pods=0',
+      'Create Pod web-0 in StatefulSet web failed error: pods "web-0" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=0, limited: pods=0',
       0,
       "QuotaExceeded certain",
     ],

@@ -171,7 +171,7 @@ describe("a target that is scaled up and has no ready pod", () => {
         },
         type: "Warning",
         reason: "FailedCreate",
-        message: `create Pod web-0 in StatefulSet web failed error: ${quota}`,
+        message: `Create Pod web-0 in StatefulSet web failed error: ${quota}`,
         firstTimestamp: at,
         lastTimestamp: at,
         count: 1,
