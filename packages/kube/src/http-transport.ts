@@ -3,6 +3,7 @@ import type { Dispatcher } from "undici";
 import Pool from "undici/lib/dispatcher/pool.js";
 import type { Cluster } from "./cluster.ts";
 import { describeRequest, kubeErrors } from "./errors.ts";
+import { connectorOf } from "./tls-connector.ts";
 import type { KubeRequest, KubeResponse } from "./transport.ts";
 import { WatchStream } from "./watch-stream.ts";
 
@@ -45,15 +46,7 @@ export class HttpTransport {
       bodyTimeout: 0,
       // the API server closes idle connections after 90 s; other servers say so in a Keep-Alive hint, which is followed
       keepAliveTimeout: 60_000,
-      connect: {
-        timeout: options.connectTimeoutMs,
-        keepAlive: true,
-        ...(cluster.ca === undefined ? {} : { ca: cluster.ca }),
-        ...(cluster.cert === undefined ? {} : { cert: cluster.cert }),
-        ...(cluster.key === undefined ? {} : { key: cluster.key }),
-        ...(cluster.skipTLSVerify === true ? { rejectUnauthorized: false } : {}),
-        ...(cluster.serverName === undefined ? {} : { servername: cluster.serverName }),
-      },
+      connect: connectorOf(cluster, options.connectTimeoutMs),
     };
     this.#calls = new Pool(url.origin, {
       ...common,
@@ -65,7 +58,13 @@ export class HttpTransport {
 
   async send(request: KubeRequest): Promise<KubeResponse> {
     try {
-      return await this.#sendOnce(request);
+      const { token } = this.#options.cluster;
+      const used = await token();
+      const answer = await this.#sendOnce(request);
+      if (answer.status !== 401) return answer;
+      // nothing was done; a token that was renewed meanwhile is tried at once
+      this.#options.cluster.refused?.();
+      return (await token()) === used ? answer : await this.#sendOnce(request);
     } catch (error) {
       // a kept-alive connection may be closed by the server just as it is used; only reads are asked again
       if (!(error instanceof StaleConnection)) throw error;

@@ -4,9 +4,9 @@ import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { type Clock, errorText, systemClock } from "@elasti/core";
 import { newClusters, newContexts, newUsers, type User } from "@kubernetes/client-node/dist/config_types.js";
-import type { Cluster } from "./cluster.ts";
+import type { Certificates, Cluster } from "./cluster.ts";
 import { kubeErrors } from "./errors.ts";
-import { fileToken } from "./token-source.ts";
+import { RenewedFile } from "./token-source.ts";
 
 // Only the leaf modules of @kubernetes/client-node are imported: its index and its config.js pull in every API type (+79 MB
 // RSS, 0.2 to 0.4 s), config_types.js costs 2 MB. Its YAML reader (+27 MB) is loaded only for a kubeconfig that is not JSON.
@@ -55,16 +55,23 @@ export async function loadCluster(options: LoadClusterOptions = {}): Promise<Clu
 
 async function loadInCluster(where: InCluster, clock: Clock): Promise<Cluster> {
   const { host, port, directory = serviceAccountDirectory } = where;
-  const token = fileToken(join(directory, "token"), clock);
-  await token();
+  const token = new RenewedFile(join(directory, "token"), "token", clock);
+  const ca = new RenewedFile(join(directory, "ca.crt"), "CA of the cluster:", clock);
+  await token.text();
   const namespace = await readFile(join(directory, "namespace"), "utf8").catch(() => undefined);
   return {
     server: `https://${isIPv6(host) ? `[${host}]` : host}:${port}`,
-    ca: await read(join(directory, "ca.crt"), "CA of the cluster"),
+    ca: await ca.text(),
+    certificates: async () => ({ ca: await ca.text() }),
+    refused: () => refuse([token, ca]),
     namespace: namespace?.trim(),
-    token,
+    token: () => token.text(),
   };
 }
+
+const refuse = (files: readonly (RenewedFile | undefined)[]): void => {
+  for (const file of files) file?.refused();
+};
 
 interface Parsed {
   readonly clusters?: unknown;
@@ -93,24 +100,46 @@ async function clusterOf(parsed: Parsed, directory: string, named: string | unde
   if (cluster.proxyUrl !== undefined) throw new Error("proxy-url is not supported");
   const user = newUsers(parsed.users).find(({ name }) => name === context.user);
   const credentials = user === undefined ? noCredentials : await credentialsOf(user, parsed, directory, clock);
+  const { files, ...known } = credentials;
+  const caFile = renewed(cluster.caData, cluster.caFile, directory, "certificate authority", clock);
+  const ca = await pem(cluster.caData, caFile);
   return {
     server: cluster.server,
-    ca: await pem(cluster.caData, cluster.caFile, directory),
+    ca,
+    ...(caFile === undefined && files.cert === undefined && files.key === undefined
+      ? {}
+      : {
+          certificates: async (): Promise<Certificates> => ({
+            ca: caFile === undefined ? ca : await caFile.text(),
+            cert: files.cert === undefined ? known.cert : await files.cert.text(),
+            key: files.key === undefined ? known.key : await files.key.text(),
+          }),
+        }),
+    refused: () => refuse([caFile, files.cert, files.key, files.token]),
     skipTLSVerify: cluster.skipTLSVerify,
     serverName: cluster.tlsServerName,
     namespace: context.namespace,
-    ...credentials,
+    ...known,
   };
 }
 
-type Credentials = Pick<Cluster, "cert" | "key" | "token">;
+interface Credentials extends Pick<Cluster, "cert" | "key" | "token"> {
+  /** Those that are in files. */
+  readonly files: { readonly cert?: RenewedFile; readonly key?: RenewedFile; readonly token?: RenewedFile };
+}
 
-const noCredentials: Credentials = { token: async () => undefined };
+const noCredentials: Credentials = { token: async () => undefined, files: {} };
 
 async function credentialsOf(user: User, parsed: Parsed, directory: string, clock: Clock): Promise<Credentials> {
-  const cert = await pem(user.certData, user.certFile, directory);
-  const key = await pem(user.keyData, user.keyFile, directory);
-  if (user.exec !== undefined && user.exec !== null) return { cert, key, ...(await execCredentials(user)) };
+  const certFile = renewed(user.certData, user.certFile, directory, "client certificate", clock);
+  const keyFile = renewed(user.keyData, user.keyFile, directory, "client key", clock);
+  const cert = await pem(user.certData, certFile);
+  const key = await pem(user.keyData, keyFile);
+  const files = {
+    ...(certFile === undefined ? {} : { cert: certFile }),
+    ...(keyFile === undefined ? {} : { key: keyFile }),
+  };
+  if (user.exec !== undefined && user.exec !== null) return { cert, key, files, ...(await execCredentials(user)) };
   if (user.authProvider !== undefined && user.authProvider !== null) {
     throw new Error(`user "${user.name}": auth-provider is not supported, use exec`);
   }
@@ -118,12 +147,15 @@ async function credentialsOf(user: User, parsed: Parsed, directory: string, cloc
     throw new Error(`user "${user.name}": Kubernetes has no password authentication any more`);
   }
   const tokenFile = parsed.users?.find(({ name }) => name === user.name)?.user?.tokenFile;
-  if (tokenFile !== undefined) return { cert, key, token: fileToken(resolve(directory, tokenFile), clock) };
-  return { cert, key, token: async () => user.token };
+  if (tokenFile !== undefined) {
+    const token = new RenewedFile(resolve(directory, tokenFile), "token", clock);
+    return { cert, key, files: { ...files, token }, token: () => token.text() };
+  }
+  return { cert, key, files, token: async () => user.token };
 }
 
 /** Credentials that a program prints; it is run again when what it printed has expired. */
-async function execCredentials(user: User): Promise<Credentials> {
+async function execCredentials(user: User): Promise<Pick<Cluster, "cert" | "key" | "token">> {
   const { ExecAuth } = await import("@kubernetes/client-node/dist/exec_auth.js");
   const exec = new ExecAuth();
   const ask = async () => {
@@ -139,10 +171,23 @@ async function execCredentials(user: User): Promise<Credentials> {
   };
 }
 
-async function pem(data: string | undefined, file: string | undefined, directory: string): Promise<string | undefined> {
+/** The file that a PEM text comes from, where it is not in the kubeconfig itself. */
+function renewed(
+  data: string | undefined,
+  file: string | undefined,
+  directory: string,
+  what: string,
+  clock: Clock,
+): RenewedFile | undefined {
+  const inline = data !== undefined && data !== null;
+  return inline || file === undefined || file === null
+    ? undefined
+    : new RenewedFile(resolve(directory, file), what, clock);
+}
+
+async function pem(data: string | undefined, file: RenewedFile | undefined): Promise<string | undefined> {
   if (data !== undefined && data !== null) return Buffer.from(data, "base64").toString("utf8");
-  if (file !== undefined && file !== null) return await readFile(resolve(directory, file), "utf8");
-  return undefined;
+  return await file?.text();
 }
 
 async function read(path: string, what: string): Promise<string> {

@@ -340,3 +340,34 @@ test("leaving a watch closes its socket, and close() ends what is open", async (
   assert.equal((await pending).code, "ELASTI_KUBE_CLOSED");
   assert.equal((await failure(client.get(resources.configMaps, "default", "a"))).code, "ELASTI_KUBE_CLOSED");
 });
+
+test("tries a token that was renewed at once, and one that was not no more than once", async () => {
+  let current = "expired";
+  let refusals = 0;
+  const renewing = server.client({
+    cluster: {
+      ...server.cluster,
+      token: async () => current,
+      refused: () => {
+        refusals += 1;
+        if (refusals === 2) current = "renewed";
+      },
+    },
+  });
+  server.script = ({ headers }, response) =>
+    headers.authorization === "Bearer renewed"
+      ? answer(response, 200, configMap("a", "1"))
+      : answer(response, 401, status(401, "Unauthorized", "Unauthorized"));
+  try {
+    const create = () => renewing.create(resources.configMaps, configMap("a", "1"));
+    assert.equal((await failure(create())).code, "ELASTI_KUBE_UNAUTHORIZED");
+    assert.equal(server.asked.length, 1);
+    assert.equal((await create()).metadata.name, "a");
+    assert.deepEqual(
+      server.asked.map(({ headers }) => headers.authorization),
+      ["Bearer expired", "Bearer expired", "Bearer renewed"],
+    );
+  } finally {
+    await renewing.close();
+  }
+});

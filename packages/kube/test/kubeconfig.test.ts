@@ -103,9 +103,21 @@ test("in a cluster, the token is read again at most once a minute, and kept when
   assert.equal(await cluster.token(), "first");
   await clock.advance(1_000);
   assert.deepEqual(await Promise.all([cluster.token(), cluster.token()]), ["second", "second"]);
+  await writeFile(join(account, "token"), "third");
+  cluster.refused?.();
+  await clock.advance(999);
+  assert.equal(await cluster.token(), "second");
+  await clock.advance(1);
+  assert.equal(await cluster.token(), "third");
+  await writeFile(join(account, "token"), "second");
+  await clock.advance(60_000);
+  assert.equal(await cluster.token(), "second");
   await rm(join(account, "token"));
   await clock.advance(60_000);
   assert.equal(await cluster.token(), "second");
+  await writeFile(join(account, "ca.crt"), "CA 2");
+  await clock.advance(60_000);
+  assert.deepEqual(await cluster.certificates?.(), { ca: "CA 2" });
   assert.equal(inClusterOf({}), undefined);
   assert.deepEqual(inClusterOf({ KUBERNETES_SERVICE_HOST: "10.0.0.1", KUBERNETES_SERVICE_PORT: "443" }), {
     host: "10.0.0.1",

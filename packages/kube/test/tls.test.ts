@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { TLSSocket } from "node:tls";
-import { type Cluster, createKubeClient, resources } from "../src/index.ts";
+import { ManualClock } from "@elasti/core/testing";
+import { type Cluster, createKubeClient, loadCluster, resources } from "../src/index.ts";
 import { configMap } from "./scripted-server.ts";
 
 /** A self-signed pair for kubernetes.test and 127.0.0.1, made for this test alone. */
@@ -14,6 +18,16 @@ const key = pem(
 const cert = pem(
   "CERTIFICATE",
   "MIIBcDCCARegAwIBAgIBATAKBggqhkjOPQQDAjAWMRQwEgYDVQQDDAtlbGFzdGktdGVzdDAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowFjEUMBIGA1UEAwwLZWxhc3RpLXRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATitTA9ilqBHKAQ+o8iO4X8deLxIh6nEPz3eMw+ywKpx2SyjN891UXh1QHDbX4jSj+j/Aes6NFXb2Bdu5DZPrPoo1QwUjAPBgNVHRMBAf8EBTADAQH/MCAGA1UdEQQZMBeCD2t1YmVybmV0ZXMudGVzdIcEfwAAATAdBgNVHQ4EFgQUwlRycCJRnIyYrBIIyNFiCXLdvHwwCgYIKoZIzj0EAwIDRwAwRAIgGuIlCnpJZ3tVRPCUDE/I/Md3KAAL1lcQ9P9rL9i9PuMCICDeVHjV8AZrVJUeEasKxpUekvcN7uWMdrWT91zHKK8J",
+);
+
+/** Another such pair, for a server whose certificate is renewed. */
+const newKey = pem(
+  "PRIVATE KEY",
+  "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg5MaM7kb2mJkwwExt5yW6R2K8A4Yt734IXMEiAFvDo7WhRANCAASkPzKtRvLL8StrBYQ1VzRAp7gK8Ny2lFowl1ZhsD16EmNWbFqj2AGXOwk0XFVAoYZkryuCskJQFI+kCgP3FoUg",
+);
+const newCert = pem(
+  "CERTIFICATE",
+  "MIIBqTCCAU+gAwIBAgIUDj+mHMFF75SKGfb2+RHuFiMnxkQwCgYIKoZIzj0EAwIwGDEWMBQGA1UEAwwNZWxhc3RpLXRlc3QtMjAgFw0yNjExMjExMTQ3NDFaGA8yMTI2MTAyODExNDc0MVowGDEWMBQGA1UEAwwNZWxhc3RpLXRlc3QtMjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABKQ/Mq1G8svxK2sFhDVXNECnuArw3LaUWjCXVmGwPXoSY1ZsWqPYAZc7CTRcVUChhmSvK4KyQlAUj6QKA/cWhSCjdTBzMB0GA1UdDgQWBBQCGYrQkMBUjOIMvSKLo0cT9lrB1jAfBgNVHSMEGDAWgBQCGYrQkMBUjOIMvSKLo0cT9lrB1jAgBgNVHREEGTAXgg9rdWJlcm5ldGVzLnRlc3SHBH8AAAEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiB11KI4wicctmDtRZclQnAWg6tOk/gcy/znfLDI46YregIhAP68Yp1xLT5F4R6odXGKr4Q6Ie7XFH5poP0vT9cR78xC",
 );
 
 function pem(label: string, base64: string): string {
@@ -68,4 +82,36 @@ test("refuses an unknown CA, unless told to skip the check", async () => {
     details: { sent: false, reason: "DEPTH_ZERO_SELF_SIGNED_CERT" },
   });
   assert.equal(await get({ skipTLSVerify: true }), "a");
+});
+
+test("reads a CA that was renewed on disk when the server's certificate is another", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "elasti-tls-"));
+  const caFile = join(directory, "ca.crt");
+  await writeFile(caFile, cert);
+  await writeFile(join(directory, "token"), "t");
+  const path = join(directory, "config");
+  const kubeconfig = {
+    "current-context": "x",
+    clusters: [{ name: "x", cluster: { server: `https://127.0.0.1:${port}`, "certificate-authority": "ca.crt" } }],
+    contexts: [{ name: "x", context: { cluster: "x", user: "x" } }],
+    users: [{ name: "x", user: { tokenFile: "token" } }],
+  };
+  await writeFile(path, JSON.stringify(kubeconfig));
+  const clock = new ManualClock();
+  const client = createKubeClient({ cluster: await loadCluster({ kubeconfigPath: path, clock }) });
+  const ask = async () => (await client.get(resources.configMaps, "default", "a")).metadata.name;
+  try {
+    assert.equal(await ask(), "a");
+    server.setSecureContext({ key: newKey, cert: newCert });
+    server.closeAllConnections();
+    await assert.rejects(ask(), { code: "ELASTI_KUBE_UNAVAILABLE", message: /certificate/ });
+    await writeFile(caFile, newCert);
+    // a minute is not over: the refusal alone leads to another look
+    await clock.advance(1_000);
+    assert.equal(await ask(), "a");
+  } finally {
+    await client.close();
+    server.setSecureContext({ key, cert, ca: cert });
+    await rm(directory, { recursive: true });
+  }
 });

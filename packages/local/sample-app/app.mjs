@@ -2,7 +2,13 @@
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 
-const { POD_IP = "127.0.0.1", POD_NAME = process.env.HOSTNAME ?? "app", PORT = "8080", START_MS = "0" } = process.env;
+const {
+  POD_IP = "127.0.0.1",
+  POD_NAME = process.env.HOSTNAME ?? "app",
+  PORT = "8080",
+  START_MS = "0",
+  STOP_DELAY_MS = "0",
+} = process.env;
 const startedAt = Date.now();
 /** When it began to listen, ms since the epoch; every answer says it, so that a client can tell what was added to it. */
 let listeningAt = 0;
@@ -188,6 +194,12 @@ server.on("upgrade", (request, socket, head) => {
   socket.pipe(socket);
 });
 
+/** Goes on for STOP_DELAY_MS, as behind a preStop hook that sleeps. */
+function stopLater() {
+  if (Number(STOP_DELAY_MS) === 0) stop();
+  else setTimeout(stop, Number(STOP_DELAY_MS));
+}
+
 /** Accepts nothing more, finishes what is in flight, and exits. */
 function stop() {
   if (stopping) return;
@@ -197,8 +209,8 @@ function stop() {
   server.close(() => process.exit(0));
 }
 
-process.on("SIGTERM", stop);
-process.on("SIGINT", stop);
+process.on("SIGTERM", stopLater);
+process.on("SIGINT", stopLater);
 // work that the process does before it can listen
 setTimeout(() => {
   if (stopping) return;
