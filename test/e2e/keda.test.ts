@@ -2,11 +2,17 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Deployment, resources, type ScaledObject } from "@elasti/kube";
 import { FORCE_ACTIVATION, PAUSED, PAUSED_REPLICAS, RECORD } from "@elasti/scaling";
-import { createScaledObject, installScaledObjects } from "../keda/definition.ts";
+import {
+  createScaledObject,
+  installScaledObjects,
+  removeScaledObjects,
+  type ScaledObjectSpec,
+} from "../keda/definition.ts";
 import { KedaDouble } from "../keda/keda-double.ts";
+import type { Sleeper } from "./sleeper.ts";
 import { OPERATOR, startWorld, type World } from "./world.ts";
 
-const soon = { cooldownPeriod: 3, routing: { graceSeconds: 0 } };
+const quick = { routing: { graceSeconds: 0 } };
 
 let world: World;
 
@@ -17,6 +23,17 @@ const until = (what: string, name: string, fits: (annotations: Record<string, st
   world.until<ScaledObject, true>(what, resources.scaledObjects, "default", name, (object) =>
     object !== undefined && fits(object.metadata.annotations ?? {}) ? true : undefined,
   );
+/** A target that is awake, with a ScaledObject that names it, and may sleep from now on. */
+async function scaled(
+  name: string,
+  { replicas = 1, ...spec }: ScaledObjectSpec & { replicas?: number },
+  own: Record<string, string> = {},
+): Promise<Sleeper> {
+  const sleeper = await world.sleeper({ name, replicas, spec: quick });
+  await createScaledObject(world.client, name, spec, own);
+  await world.client.patch(resources.elastiServices, "default", name, "merge", { spec: { cooldownPeriod: 1 } });
+  return sleeper;
+}
 const held = (now: Record<string, string>) => now[PAUSED] === "true" && now[PAUSED_REPLICAS] === "0";
 
 describe("a target that KEDA scales", { concurrency: 4 }, () => {
@@ -29,6 +46,7 @@ describe("a target that KEDA scales", { concurrency: 4 }, () => {
   });
   after(async () => {
     await keda?.close();
+    if (world !== undefined) await removeScaledObjects(world.client);
     await world?.close();
   });
 
@@ -37,11 +55,12 @@ describe("a target that KEDA scales", { concurrency: 4 }, () => {
 
   it("is left at zero while it sleeps, asked for its minimum by a wake, and given back at the end", async () => {
     const own = { [PAUSED]: "false", note: "mine" };
-    await createScaledObject(world.client, "shop", { minReplicaCount: 2, maxReplicaCount: 4 }, own);
-    const shop = await world.sleeper({ name: "shop", replicas: 2, spec: soon });
+    const shop = await scaled("shop", { replicas: 2, minReplicaCount: 2, maxReplicaCount: 4 }, own);
+    let epoch = 0;
     for (let cycle = 0; cycle < 2; cycle++) {
-      await shop.sleeps({ after: await shop.epoch() });
+      await shop.sleeps({ after: epoch });
       await until("held at zero", "shop", held);
+      epoch = await shop.epoch();
       await shop.condition("AutoscalerPaused", ({ status }) => status === "True");
       // its triggers would have it awake
       keda.setActive("shop", true);
@@ -51,7 +70,7 @@ describe("a target that KEDA scales", { concurrency: 4 }, () => {
       assert.deepEqual(await annotations("shop"), own);
       assert.equal(await shop.replicas(), 2);
     }
-    await shop.sleeps({ after: await shop.epoch() });
+    await shop.sleeps({ after: epoch });
     await until("held at zero", "shop", held);
     await shop.delete();
     await shop.isRestored();
@@ -60,22 +79,23 @@ describe("a target that KEDA scales", { concurrency: 4 }, () => {
   });
 
   it("is kept from taking an awake target to zero, until it is its own master again", async () => {
-    await createScaledObject(world.client, "idle", { minReplicaCount: 0, cooldownPeriod: 1 }, { [PAUSED]: "true" });
-    const idle = await world.sleeper({ name: "idle", replicas: 1, spec: soon });
+    const idle = await scaled("idle", { minReplicaCount: 0, cooldownPeriod: 1 }, { [PAUSED]: "true" });
+    let epoch = 0;
     await until("kept awake", "idle", (now) => now[FORCE_ACTIVATION] === "true");
     // the person who paused it lets it go
     await world.client.patch(resources.scaledObjects, "default", "idle", "merge", {
       metadata: { annotations: { [PAUSED]: null } },
     });
     for (let cycle = 0; cycle < 2; cycle++) {
-      await idle.sleeps({ after: await idle.epoch() });
+      await idle.sleeps({ after: epoch });
       await until("held at zero", "idle", held);
+      epoch = await idle.epoch();
       assert.equal((await idle.ask()).status, 200);
       await idle.reaches("Serving");
       await until("scaling again", "idle", (now) => now[PAUSED] === undefined && now[FORCE_ACTIVATION] === "true");
     }
     assert.deepEqual(writesTo("idle"), []);
-    await idle.sleeps({ after: await idle.epoch() });
+    await idle.sleeps({ after: epoch });
     await idle.delete();
     await idle.isRestored();
     assert.deepEqual(await annotations("idle"), {});
@@ -90,11 +110,9 @@ describe("a target that KEDA scales", { concurrency: 4 }, () => {
   });
 
   it("has its values back when the ElastiService is gone by force, and when it takes another target", async () => {
-    await createScaledObject(world.client, "forced", { minReplicaCount: 1 }, { [PAUSED]: "false" });
-    await createScaledObject(world.client, "former", { minReplicaCount: 1 });
     const [forced, former] = await Promise.all([
-      world.sleeper({ name: "forced", replicas: 1, spec: soon }),
-      world.sleeper({ name: "former", replicas: 1, spec: soon }),
+      scaled("forced", { minReplicaCount: 1 }, { [PAUSED]: "false" }),
+      scaled("former", { minReplicaCount: 1 }),
     ]);
     await Promise.all([until("held at zero", "forced", held), until("held at zero", "former", held)]);
     await world.client.patch(resources.elastiServices, "default", "forced", "merge", {
@@ -112,8 +130,7 @@ describe("a target that KEDA scales", { concurrency: 4 }, () => {
   });
 
   it("is not put to zero where its user has pinned it", async () => {
-    await createScaledObject(world.client, "pinned", { minReplicaCount: 1 }, { [PAUSED_REPLICAS]: "1" });
-    const pinned = await world.sleeper({ name: "pinned", replicas: 1, spec: soon });
+    const pinned = await scaled("pinned", { minReplicaCount: 1 }, { [PAUSED_REPLICAS]: "1" });
     const idle = await pinned.condition("Idle", ({ reason }) => reason === "AutoscalerPinned");
     assert.match(idle.message, /ScaledObject pinned is paused at 1 replicas by its own annotation/);
     await world.client.delete(resources.scaledObjects, "default", "pinned");
@@ -130,12 +147,12 @@ describe("a target that KEDA scales, while operators are killed", () => {
   });
   after(async () => {
     await keda?.close();
+    if (world !== undefined) await removeScaledObjects(world.client);
     await world?.close();
   });
 
   it("has its values back though the operator was killed while it slept", async () => {
-    const killed = await world.sleeper({ name: "killed", replicas: 1, spec: soon });
-    await createScaledObject(world.client, "killed", { minReplicaCount: 0 }, { [FORCE_ACTIVATION]: "false" });
+    const killed = await scaled("killed", { minReplicaCount: 0 }, { [FORCE_ACTIVATION]: "false" });
     await until("held at zero", "killed", held);
     const operators = await world.pods(OPERATOR);
     await Promise.all(operators.map(({ metadata }) => world.kill(metadata.name)));

@@ -43,3 +43,9 @@ export async function createScaledObject(
     } as ScaledObject["spec"],
   });
 }
+
+/** Removes every ScaledObject of the namespace of tests. */
+export async function removeScaledObjects(client: KubeClient): Promise<void> {
+  const { items } = await client.list<ScaledObject>(resources.scaledObjects, { namespace: "default" });
+  for (const { metadata } of items) await client.delete(resources.scaledObjects, "default", metadata.name);
+}
