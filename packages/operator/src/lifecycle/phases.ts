@@ -295,7 +295,7 @@ function waking(o: Observation, limits: Limits): Step {
   } else if (o.publicReady > 0) {
     return setPhase("Serving", "a pod is ready and published");
   }
-  if (o.maySleep && o.resolvers > 0) return drain(o, "idle, and no pod became ready");
+  if (o.maySleep && o.resolvers > 0 && o.lifecycle === "live") return drain(o, "idle, and no pod became ready");
   return wait(
     "for a pod to become ready",
     o.lifecycle === "restore" ? limits.restoreTimeoutMs - o.phaseAgeMs : undefined,

@@ -234,6 +234,8 @@ describe("in Waking", () => {
     ["Always: serves when a pod is ready", { mode: "Always", parked: true, readyPods: 1 }, "Serving"],
     ["falls asleep again when it is taken back", { replicas: 0 }, "Asleep"],
     ["scales up again while somebody waits", { replicas: 0, wantsAwake: true }, "scale-up"],
+    ["falls asleep again when it is idle and no pod comes", { maySleep: true, phaseAgeMs: 60_000 }, "Draining"],
+    ["deleted: waits for a pod, idle or not", { lifecycle: "restore", maySleep: true, phaseAgeMs: 60_000 }, "wait"],
   ];
   for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...waking, ...change }), expected));
 });
