@@ -207,6 +207,38 @@ describe("operator", () => {
     await behind.release();
   });
 
+  it("begins the sleep that a dead leader left behind again as soon as it is idle", async () => {
+    await world.app("web");
+    await world.elastiService("web", { cooldownPeriod: 1, routing: { graceSeconds: 0 } });
+    await world.resolver();
+    const serving = await world.until("web", rests);
+    const left = (serving.status?.epoch ?? 0) + 1;
+    const status = { phase: "Draining", epoch: left, drainEpoch: left, phaseTime: new Date().toISOString() };
+    await world.client.patch<Es>(
+      resources.elastiServices,
+      "default",
+      "web",
+      "merge",
+      { status },
+      { subresource: "status" },
+    );
+    await world.until("web", (es) => es.status?.phase === "Serving" && (es.status.epoch ?? 0) > left);
+    await world.until("web", (es) => es.status?.phase === "Draining" && (es.status.epoch ?? 0) > left);
+  });
+
+  it("lets a deleted ElastiService go by one write", async () => {
+    await world.app("web");
+    await world.elastiService("web");
+    await world.until("web", rests);
+    const before = world.writes.length;
+    await world.client.delete(resources.elastiServices, "default", "web");
+    await writesAtRest();
+    assert.deepEqual(
+      world.writes.slice(before).filter((write) => write === "patch elastiservices web"),
+      ["patch elastiservices web"],
+    );
+  });
+
   /** Nothing of ours is at the Service any more. */
   const cleanOf = async (name: string): Promise<void> => {
     const { metadata, spec } = await world.client.get<Service>(resources.services, "default", name);

@@ -75,7 +75,9 @@ export class ElastiServiceReconciler {
       return {};
     }
     const { namespace = "", name } = es.metadata;
-    const current = view.elastiServices.get(namespace, name) ?? es;
+    const current = view.elastiServices.get(namespace, name);
+    // let go by us, and the watch has yet to tell
+    if (current === undefined) return {};
     if (!isLeader()) return await this.#follow(current);
     try {
       if (parts.ownerOf(namespace, current.spec.service)?.metadata.uid !== current.metadata.uid)
@@ -284,7 +286,8 @@ export class ElastiServiceReconciler {
     if (!leavesSleep) return;
     const { run } = memory;
     const byActivity = (run?.requestsSeen ?? 0) > 0 || o.wantsAwake || run?.look === "not-idle" || o.fence === "landed";
-    noteUndone(memory, this.#options.clock.now(), byActivity);
+    // a sleep that nobody leads any more, because its leader died or its spec was changed, has not failed
+    if (run !== undefined || byActivity) noteUndone(memory, this.#options.clock.now(), byActivity);
     this.#options.onUndone(
       byActivity ? "activity" : run?.proof === "failed" ? "routing" : run?.seal === "refused" ? "seal" : "other",
     );
