@@ -168,6 +168,13 @@ export const operatorSettings = {
     description:
       "Time-out of one call to the API server; must be shorter than the Lease, so that no write of a former leader is late.",
   }),
+  kubeConnections: setting.integer({
+    env: "ELASTI_KUBE_CONNECTIONS",
+    fallback: "16",
+    min: 2,
+    max: 1_000,
+    description: "Calls to the API server at once; further ones wait their turn.",
+  }),
 } as const;
 
 export type OperatorConfig = ConfigOf<typeof operatorSettings>;

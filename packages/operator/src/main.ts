@@ -40,7 +40,14 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
       ...(config.kubeconfig === "" ? {} : { kubeconfigPath: config.kubeconfig }),
       ...(inCluster === undefined ? {} : { inCluster }),
     });
-    const client = createKubeClient({ cluster, logger, clock, metrics, requestTimeoutMs: config.kubeTimeoutMs });
+    const client = createKubeClient({
+      cluster,
+      logger,
+      clock,
+      metrics,
+      requestTimeoutMs: config.kubeTimeoutMs,
+      maxConnections: config.kubeConnections,
+    });
     const leaseClient = createKubeClient({ cluster, logger, clock, maxConnections: 1 });
     const allowedAccounts =
       config.allowedAccounts.length > 0 ? config.allowedAccounts : [defaultAccount(config.podNamespace)];
