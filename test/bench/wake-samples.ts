@@ -1,10 +1,20 @@
 import { errorText } from "@elasti/core";
 import type { KubeClient } from "@elasti/kube";
 import { Connection, type Reply, wallMs } from "./connection.ts";
-import { type ApiMoments, type Published, setReplicas, type Target } from "./wake-targets.ts";
+import type { Moments, Published } from "./moments.ts";
+import { setReplicas, type Target } from "./wake-targets.ts";
 
 /** One cold start as the held client saw it; all in ms. */
 export interface WakeSample {
+  readonly pod: string;
+  /** Wall clock. */
+  readonly from: number;
+  readonly listeningAt: number;
+  readonly publishedAt: number;
+  readonly scaledAt: number;
+  readonly headAt: number;
+  /** What the resolver says of the phases. */
+  readonly serverTiming: string;
   readonly totalMs: number;
   readonly overheadMs: number;
   readonly notifyToScaleMs: number;
@@ -24,24 +34,23 @@ function mustBeFine(reply: Reply, pod: string | undefined): void {
  * resolver is taken to be the moment at which the client began to connect, which is a little earlier.
  * @throws when the request is lost
  */
-export async function wakeOnce(target: Target, moments: ApiMoments, localAddress: string): Promise<WakeSample> {
+export async function wakeOnce(target: Target, moments: Moments, localAddress?: string): Promise<WakeSample> {
   const { name, address: host, port } = target.app;
   const from = wallMs();
-  const connection = await Connection.open({ host, port, localAddress, timeoutMs: GIVE_UP_MS });
+  const local = localAddress === undefined ? {} : { localAddress };
+  const connection = await Connection.open({ host, port, timeoutMs: GIVE_UP_MS, ...local });
   try {
-    const reply = await connection.request({ method: "GET", path: "/" });
-    const pod = reply.headers.get("x-pod");
-    mustBeFine(reply, pod);
+    const { headAt, headers, ...reply } = await connection.request({ method: "GET", path: "/" });
+    const pod = headers.get("x-pod") ?? "";
+    mustBeFine({ headAt, headers, ...reply }, pod);
     // the app tells whole ms: the fraction that it leaves out counts as ours
-    const listeningAt = Number(reply.headers.get("x-listening-at"));
-    const publishedAt = moments.publishedAt(pod ?? "");
-    const scaledAt = moments.scaledAt(name);
-    if (publishedAt === undefined || scaledAt === undefined || scaledAt < from) {
-      throw new Error(`the wake of ${name} was not seen in the API: scaled ${scaledAt}, published ${publishedAt}`);
-    }
+    const listeningAt = Number(headers.get("x-listening-at"));
+    const serverTiming = headers.get("server-timing") ?? "";
+    const { scaledAt, publishedAt } = await moments.ofWake(name, pod, from);
     return {
-      totalMs: reply.headAt - from,
-      overheadMs: reply.headAt - Math.max(listeningAt, publishedAt),
+      ...{ pod, from, listeningAt, publishedAt, scaledAt, headAt, serverTiming },
+      totalMs: headAt - from,
+      overheadMs: headAt - Math.max(listeningAt, publishedAt),
       notifyToScaleMs: scaledAt - from,
     };
   } finally {
@@ -54,7 +63,7 @@ export async function wakeOnce(target: Target, moments: ApiMoments, localAddress
  * hand, the address is taken from the slice, and connecting is tried every millisecond.
  * @returns ms from the PATCH to the head of the answer
  */
-export async function controlOnce(target: Target, moments: ApiMoments, client: KubeClient): Promise<number> {
+export async function controlOnce(target: Target, moments: Moments, client: KubeClient): Promise<number> {
   const found = Promise.withResolvers<Published>();
   const stop = moments.onPublished(target.app.name, found.resolve);
   const from = wallMs();

@@ -61,6 +61,7 @@ export async function up(options: UpOptions = {}): Promise<ClusterState> {
     await kubectl("create", "-f", second);
     await kubectl("replace", "--raw=/api/v1/nodes/node-2/status", "-f", second);
     const kubeProxies = { 1: await node.startServiceProxy(1), 2: await node.startServiceProxy(2) };
+    await startRelay(sandbox);
     const there = async () => (await kubectl("get", "nodes", "-o", "name").catch(() => "")).includes("node-1");
     await waitFor(there, 30_000, join(places.logs, "kubelet.log"));
     await kubectl("wait", "--for=condition=Ready", "node/node-1", "--timeout=30s");
@@ -80,6 +81,12 @@ export async function up(options: UpOptions = {}): Promise<ClusterState> {
     if (process.env.ELASTI_CLUSTER_KEEP === undefined) await down(name);
     throw error;
   }
+}
+
+/** By which a client on the first node sends from the second. */
+async function startRelay(sandbox: Sandbox): Promise<void> {
+  const relay = join(import.meta.dirname, "relay.ts");
+  await sandbox.start("relay", process.execPath, [relay, addresses.node[2], String(addresses.relayPort)], 2);
 }
 
 const nodeTwo = {

@@ -58,13 +58,14 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
   };
   const world = new World({ client, system, ground, ...(node === undefined ? {} : { real: node }) });
   try {
+    const fast = options.settings !== "default";
     await installFromSources({
       client,
       namespace: system,
       replicas: { [OPERATOR]: options.operators ?? 1, [RESOLVER]: options.resolvers ?? 1 },
       env: {
         [OPERATOR]: {
-          ...fastOperator,
+          ...(fast ? fastOperator : {}),
           ...(options.prometheusUrl === undefined ? {} : { PROMETHEUS_TRIGGER_SERVER_ADDRESS: options.prometheusUrl }),
           ...options.operatorEnv,
         },

@@ -25,6 +25,8 @@ export interface WorldOptions {
   readonly resolvers?: number;
   readonly nodes?: number;
   readonly prometheusUrl?: string;
+  /** `fast`: times that let a whole cycle pass in about a second. `default`: what nobody has set. */
+  readonly settings?: "fast" | "default";
   readonly operatorEnv?: Readonly<Record<string, string>>;
   readonly resolverEnv?: Readonly<Record<string, string>>;
   readonly accounts?: readonly string[];

@@ -1,0 +1,54 @@
+import { elastiAccounts, installElasti, startLocalCluster } from "@elasti/local";
+import { Places } from "../cluster/places.ts";
+import { EmbeddedMoments } from "./embedded-moments.ts";
+import type { Host } from "./host.ts";
+import type { Moments } from "./moments.ts";
+import { RealHost } from "./real-host.ts";
+import { RealMoments } from "./real-moments.ts";
+
+/** A cluster with two operators and two resolvers, for benchmarks of waking. */
+export interface WakeGround<M extends Moments = Moments> {
+  readonly host: Host;
+  moments(apps: readonly string[]): Promise<M & { close(): unknown }>;
+  /** Another client's address, where clients have more than one. */
+  localAddress(index: number): string | undefined;
+  close(): Promise<void>;
+}
+
+// nothing answers there: the triggers are never known to be idle
+const prometheusUrl = "http://127.0.0.1:9";
+
+export async function embeddedGround(): Promise<WakeGround> {
+  const cluster = await startLocalCluster({ accounts: elastiAccounts() });
+  try {
+    const host = await installElasti({
+      cluster,
+      prometheusUrl,
+      env: { operator: { ELASTI_LOG_LEVEL: "error" }, resolver: { ELASTI_LOG_LEVEL: "error" } },
+    });
+    return {
+      host,
+      moments: async (apps) => new EmbeddedMoments(cluster, apps),
+      localAddress: (index) => cluster.clientAddress(1, index),
+      async close() {
+        await host.close();
+        await cluster.close();
+      },
+    };
+  } catch (error) {
+    await cluster.close();
+    throw error;
+  }
+}
+
+/** On the cluster that this process runs inside of. */
+export async function realGround(): Promise<WakeGround<RealMoments>> {
+  const host = await RealHost.start({ operators: 2, resolvers: 2, prometheusUrl });
+  const places = new Places(process.env.ELASTI_TEST_NODE ?? "");
+  return {
+    host,
+    moments: (apps) => RealMoments.start(host.client, places, apps),
+    localAddress: () => undefined,
+    close: () => host.close(),
+  };
+}
