@@ -113,6 +113,8 @@ export class Autoscalers {
     const object = watch.touched(namespace).find(({ metadata }) => metadata.name === name);
     if (object === undefined || object.metadata.deletionTimestamp !== undefined || this.#usersOf(object).length > 0)
       return;
+    // it comes back by itself when it may be tried again
+    if (this.#writer.trouble(object) !== undefined) return;
     await this.#writer.write(object, stateOfScaledObject(object, undefined), "restored");
   }
 
