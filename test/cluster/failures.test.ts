@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it, type TestContext } from "node:test";
 import { type Container, type Deployment, type KubeObject, type Resource, resources } from "@elasti/kube";
 import { assertCannotWake, editContainer, firstContainer } from "../e2e/cannot-wake.ts";
+import type { Answer } from "../e2e/client.ts";
 import { Sleeper } from "../e2e/sleeper.ts";
 import { startWorld, type World } from "../e2e/world.ts";
 
@@ -56,6 +57,12 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
     type Quota = KubeObject & { status?: { hard?: object } };
     await world.until<Quota, true>("known", resourceQuotas, name, "compute", (one) => one?.status?.hard !== undefined);
   };
+  /** Asks once, and shows how long that took. */
+  const answerOf = async (t: TestContext, web: Sleeper): Promise<Answer> => {
+    const answer = await web.ask("/", patience);
+    t.diagnostic(`${answer.status} ${answer.headers["elasti-reason"] ?? ""} after ${Math.round(answer.tookMs)} ms`);
+    return answer;
+  };
   const reasonOf = async (web: Sleeper): Promise<string> =>
     (await web.condition("WakeFailed", ({ status }) => status === "True")).reason;
   const image = (name: string, imagePullPolicy: string) => (manifests: { deployment: Deployment }) => {
@@ -64,11 +71,11 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
     container.imagePullPolicy = imagePullPolicy;
   };
 
-  it("because a quota leaves no room for its pods is answered at once, until there is room", async () => {
+  it("because a quota leaves no room for its pods is answered at once, until there is room", async (t) => {
     await using _ = await namespace("no-room");
     await noPods("no-room");
     const web = await world.sleeper({ name: "quota", namespace: "no-room" });
-    const answer = await web.ask();
+    const answer = await answerOf(t, web);
     assertCannotWake(
       answer,
       "ELASTI_WAKE_QUOTA",
@@ -81,7 +88,7 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
     assert.equal((await web.ask()).status, 200);
   });
 
-  it("because a quota leaves no room for a StatefulSet's pods is told by its Events", async () => {
+  it("because a quota leaves no room for a StatefulSet's pods is told by its Events", async (t) => {
     await using _ = await namespace("no-room-set");
     await noPods("no-room-set");
     const at = { namespace: "no-room-set", name: "set" };
@@ -100,20 +107,20 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
     await web.sleeps();
     await world.backends(web, (ports) => ports.length > 0);
     assertCannotWake(
-      await web.ask(),
+      await answerOf(t, web),
       "ELASTI_WAKE_QUOTA",
       /Create Pod set-0 in StatefulSet set failed error: .* exceeded quota/,
     );
   });
 
-  it("because admission refuses its pods is answered at once", async () => {
+  it("because admission refuses its pods is answered at once", async (t) => {
     await using _ = await namespace("restricted", { "pod-security.kubernetes.io/enforce": "restricted" });
     const web = await world.sleeper({ name: "refused", namespace: "restricted" });
-    assertCannotWake(await web.ask(), "ELASTI_WAKE_REFUSED", /violates PodSecurity "restricted:latest"/);
+    assertCannotWake(await answerOf(t, web), "ELASTI_WAKE_REFUSED", /violates PodSecurity "restricted:latest"/);
     assert.equal(await reasonOf(web), "PodRefused");
   });
 
-  it("because its image does not exist is answered when the registry has said so, until it does", async () => {
+  it("because its image does not exist is answered when the registry has said so, until it does", async (t) => {
     const registry = await emptyRegistry();
     try {
       const { port } = registry.address() as AddressInfo;
@@ -126,7 +133,7 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
         },
       });
       assertCannotWake(
-        await web.ask(),
+        await answerOf(t, web),
         "ELASTI_WAKE_IMAGE_NOT_FOUND",
         /code = NotFound desc = failed to pull and unpack image/,
       );
@@ -139,20 +146,20 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
     }
   });
 
-  it("because its image's name is none is answered at once", async () => {
+  it("because its image's name is none is answered at once", async (t) => {
     const web = await world.sleeper({ name: "bad-name", edit: image("Not/A:Valid:Name", "IfNotPresent") });
-    assertCannotWake(await web.ask(), "ELASTI_WAKE_IMAGE_NOT_FOUND", /./);
+    assertCannotWake(await answerOf(t, web), "ELASTI_WAKE_IMAGE_NOT_FOUND", /./);
   });
 
-  it("because no registry answers waits for the third time", async () => {
+  it("because no registry answers waits for the third time", async (t) => {
     // nobody listens on port 1
     const web = await world.sleeper({ name: "no-registry", edit: image("127.0.0.1:1/web:9", "Always") });
-    const answer = await web.ask("/", patience);
+    const answer = await answerOf(t, web);
     assertCannotWake(answer, "ELASTI_WAKE_IMAGE_PULL", /connection refused/);
     assert.ok(answer.tookMs > 20_000, `answered after ${answer.tookMs} ms`);
   });
 
-  it("because no node fits is answered when patience is over, and the deadline before it says so", async () => {
+  it("because no node fits is answered when patience is over, and the deadline before it says so", async (t) => {
     const nowhere = ({ deployment }: { deployment: Deployment }): void => {
       Object.assign(deployment.spec.template.spec, { nodeSelector: { "elasti.test/nowhere": "true" } });
     };
@@ -160,7 +167,7 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
       world.sleeper({ name: "nowhere", edit: nowhere }),
       world.sleeper({ name: "nowhere-brief", edit: nowhere, spec: { queue: { timeoutSeconds: 4 } } }),
     ]);
-    const [answer, early] = await Promise.all([patient.ask("/", patience), brief.ask("/", patience)]);
+    const [answer, early] = await Promise.all([answerOf(t, patient), answerOf(t, brief)]);
     assertCannotWake(
       answer,
       "ELASTI_WAKE_UNSCHEDULABLE",
@@ -171,7 +178,7 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
     assert.match(early.text, /Unschedulable: pod nowhere-brief-\S+: .*nodes are available: .* \(for \d+ s\)/);
   });
 
-  it("because a Secret that it needs is not there yet holds, and goes on when it comes", async () => {
+  it("because a Secret that it needs is not there yet holds, and goes on when it comes", async (t) => {
     const web = await world.sleeper({
       name: "secretless",
       edit: (manifests) => {
@@ -179,7 +186,7 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
         firstContainer(manifests).env?.push(from as never);
       },
     });
-    const answer = web.ask("/", patience);
+    const answer = answerOf(t, web);
     const { status } = await web.reaches("Waking", {
       when: ({ status }) => status?.waking?.reason === "ContainerNotCreated",
     });

@@ -55,6 +55,7 @@ function oneWord(reason: string): string {
   return /^[A-Za-z]/.test(word) ? word.slice(0, 256) : "Unknown";
 }
 
-function cut(message: string): string {
+/** A message as status may have it. */
+export function cut(message: string): string {
   return message.length <= maxConditionMessage ? message : `${message.slice(0, maxConditionMessage - 1)}…`;
 }

@@ -13,9 +13,11 @@ const pullErrors: ReadonlySet<string> = new Set([
 ]);
 
 interface Seen {
-  state: string;
-  sinceMs: number;
-  pullFailures: number;
+  readonly state: string;
+  readonly sinceMs: number;
+  readonly pullFailures: number;
+  /** Why the last pull failed; while it waits, an older kubelet does not say it any more, and a newer one says more around it. */
+  readonly pullError: string | undefined;
 }
 
 /**
@@ -33,7 +35,7 @@ export class PodHistory {
     const containers = this.#pods.get(uid) ?? new Map<string, Seen>();
     this.#pods.set(uid, containers);
     for (const status of statusesOf(pod)) {
-      const { kind, reason } = stateOf(status);
+      const { kind, reason, message } = stateOf(status);
       const state = `${kind} ${reason ?? ""} ${status.restartCount}`;
       const seen = containers.get(status.name);
       if (seen?.state === state) continue;
@@ -42,6 +44,7 @@ export class PodHistory {
         state,
         sinceMs: nowMs,
         pullFailures: (seen?.pullFailures ?? 0) + (failedNow ? 1 : 0),
+        pullError: pullErrors.has(reason ?? "") ? message : seen?.pullError,
       });
     }
   }
@@ -97,7 +100,7 @@ export class PodHistory {
       name: status.name,
       state: kind,
       reason,
-      message,
+      message: reason === "ImagePullBackOff" ? (seen?.pullError ?? message) : message,
       sinceMs: kind === "running" ? timeOf(startedAt, seen?.sinceMs ?? nowMs) : (seen?.sinceMs ?? nowMs),
       exits: isFine ? 0 : status.restartCount + (isDown ? 1 : 0),
       lastExit:

@@ -1,7 +1,7 @@
 import type { Waking } from "@elasti/api";
 import type { Clock, Logger, Metrics } from "@elasti/core";
 import type { KubeClient, Service } from "@elasti/kube";
-import { sameWords } from "../controller/conditions.ts";
+import { cut, sameWords } from "../controller/conditions.ts";
 import type { StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import type { Observation } from "../lifecycle/observation.ts";
@@ -145,10 +145,11 @@ export class WakeMonitor {
     const { namespace } = es.metadata;
     const { service } = es.spec;
     const wasCertain = before?.certain === true;
-    if (wasCertain && judged?.certain !== true)
+    const found = judged === undefined ? undefined : settled(judged, before);
+    if (wasCertain && found?.certain !== true)
       logger.info({ namespace, service, reason: before.reason }, "wake no longer fails for certain");
-    if (judged === undefined) return { waking: undefined };
-    const { reason, message, certain } = judged;
+    if (found === undefined) return { waking: undefined };
+    const { reason, message, certain } = found;
     const same = before?.reason === reason && before.certain === certain;
     if (certain && !(wasCertain && before.reason === reason)) {
       this.#failures.inc({ reason });
@@ -164,6 +165,16 @@ export class WakeMonitor {
       },
     };
   }
+}
+
+/**
+ * What was counted is lost with the process that counted it; what the last one found certain is so for the next one, as long as
+ * the evidence is of the same kind.
+ */
+function settled(judged: Judgement, before: Waking | undefined): Judgement {
+  const isCounted = judged.reason === "ImagePullFailed" || judged.reason === "ContainerNotCreated";
+  const certain = judged.certain || (isCounted && before?.certain === true && before.reason === judged.reason);
+  return { ...judged, certain, message: cut(judged.message) };
 }
 
 /** Whether it should have a ready pod and has none, and somebody is to know why. */

@@ -42,12 +42,12 @@ const noRoom =
 const noWebhook =
   'Internal error occurred: failed calling webhook "v.test": failed to call webhook: Post "https://v.test.svc:443/": dial tcp 10.0.0.9:443: connect: connection refused';
 
-/** Repeats what a failing pull looks like. */
-const pulls = (message: string, count: number): Pod[] => {
+/** Repeats what a failing pull looks like. @param between what the kubelet says while it waits for the next one */
+const pulls = (message: string, count: number, between = backOff(message)): Pod[] => {
   const first = pod({ containers: [waiting("ContainerCreating")] });
   const states = Array.from({ length: count }, () => [
     waiting("ErrImagePull", message),
-    waiting("ImagePullBackOff", backOff(message)),
+    waiting("ImagePullBackOff", between),
   ]).flat();
   return [
     first,
@@ -113,6 +113,11 @@ const images: readonly Row[] = [
   ["access denied, twice", evidenceOf(pulls(denied, 2)), "ImagePullFailed uncertain"],
   ["access denied, the third time", evidenceOf(pulls(denied, 3)), "ImagePullFailed certain"],
   ["registry not to be found, the third time", evidenceOf(pulls(noHost, 3)), "ImagePullFailed certain"],
+  [
+    "not found, by a kubelet that does not repeat it while it waits",
+    evidenceOf(pulls(notFound.containerd, 1, 'Back-off pulling image "web:9"')),
+    "ImageNotFound certain",
+  ],
   ["in back-off when first seen", evidenceOf([pulls(noHost, 1)[2]!]), "ImagePullFailed uncertain"],
 ];
 

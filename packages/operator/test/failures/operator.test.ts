@@ -142,6 +142,46 @@ describe("a target that is scaled up and has no ready pod", () => {
     await until((_, es) => condition(es) === undefined && !world.watches.has(watchOfPods), "Asleep");
   });
 
+  it("stays as the leader before has found it, though the failed pulls that one has counted are not known", async () => {
+    await woken();
+    const pulling = (message: string): Pod["status"] => ({
+      phase: "Pending",
+      containerStatuses: [waiting("ImagePullBackOff", message)],
+    });
+    await pod("web-1", pulling("no such host"));
+    await until((waking) => waking?.reason === "ImagePullFailed" && !waking.certain);
+    const since = new Date(0).toISOString();
+    const waking: Waking = { reason: "ImagePullFailed", message: "third time", since, certain: true };
+    const body = { status: { waking } };
+    await world.client.patch<Es>(resources.elastiServices, "default", "web", "merge", body, { subresource: "status" });
+    await setStatus("web-1", pulling("no route to host"));
+    const es = await until((now) => now !== undefined && now.message !== waking.message);
+    assert.deepEqual(
+      [es.status?.waking?.certain, es.status?.waking?.reason, es.status?.waking?.since],
+      [true, "ImagePullFailed", since],
+    );
+  });
+
+  it("is found out though it counts as awake, once requests wait for it", async () => {
+    await world.app("web");
+    await pod("web-1", {
+      phase: "Pending",
+      containerStatuses: [waiting("InvalidImageName", "invalid reference format")],
+    });
+    await world.elastiService("web");
+    const resolver = await world.resolver();
+    await until((waking, { status }) => waking === undefined && status?.conditions !== undefined, "Serving");
+    assert.ok(!world.watches.has(watchOfPods));
+    const report = { namespace: "default", service: "web", requests: 1, inFlight: 0, idleMs: 0, answeredEpoch: 0 };
+    resolver.send({ type: "traffic", services: [{ ...report, held: 1 }] });
+    await until((waking) => waking?.reason === "ImageNotFound" && waking.certain, "Serving");
+    // what was held has been answered
+    resolver.send({ type: "traffic", services: [{ ...report, held: 0 }] });
+    await publish();
+    await until((waking) => waking === undefined, "Serving");
+    assert.ok(!world.watches.has(watchOfPods));
+  });
+
   it("of a kind without such conditions is told from Events, if they are of this wake", async () => {
     const labels = { app: "web" };
     const set = await world.client.create<Deployment>(statefulSets, {
