@@ -187,9 +187,9 @@ function entryOf({ verb, user, objectRef = {}, responseStatus }: AuditLine): Aud
   };
 }
 
-/** Removes every app and ElastiService, while the operator still runs: it puts back what it has made. */
+/** Removes every app and ElastiService, while the operator still runs: apps first, because it wakes what it is to let go. */
 async function empty(client: KubeClient): Promise<void> {
-  const wanted = [resources.elastiServices, resources.deployments, resources.services] as const;
+  const wanted = [resources.deployments, resources.services, resources.elastiServices] as const;
   for (const resource of wanted) {
     const { items } = await client.list(resource).catch(() => ({ items: [] as KubeObject[] }));
     for (const { metadata } of items) {
