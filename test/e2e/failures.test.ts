@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Container, type KubeObject, resources } from "@elasti/kube";
 import { assertCannotWake, editContainer, firstContainer } from "./cannot-wake.ts";
-import { startWorld, type World } from "./world.ts";
+import { OPERATOR, startWorld, type World } from "./world.ts";
 
 /** Kubelets make a container wait 10 s before its second restart. */
 const patience = { timeoutMs: 60_000 };
@@ -80,5 +80,37 @@ describe("a wake that cannot succeed", { concurrency: 3 }, () => {
     const answer = await web.ask();
     assert.deepEqual([answer.status, answer.headers["elasti-reason"]], [504, "ELASTI_HOLD_TIMEOUT"]);
     assert.match(answer.text, /NotReady: pod slow-\S+ runs and is not ready yet \(for \d+ s\)/);
+  });
+});
+
+describe("a wake that was found to fail", () => {
+  let world: World;
+  before(async () => {
+    world = await startWorld();
+  });
+  after(() => world.close());
+
+  it("is answered while no operator runs, and is found mended by the next one", async () => {
+    let good: string[] = [];
+    const web = await world.sleeper({
+      name: "orphaned",
+      edit: (manifests) => {
+        const container = firstContainer(manifests);
+        good = container.command ?? [];
+        container.command = [good[0]!, "-e", "process.exit(4)"];
+      },
+    });
+    assertCannotWake(await web.ask("/", patience), "ELASTI_WAKE_CRASH_LOOP", /exit code 4/);
+    await world.scale(OPERATOR, 0);
+    const answer = await web.ask();
+    assertCannotWake(answer, "ELASTI_WAKE_CRASH_LOOP", /exit code 4/);
+    assert.ok(answer.tookMs < 1_000, `answered after ${answer.tookMs} ms`);
+    await editContainer(web, (container) => {
+      container.command = good;
+    });
+    await world.scale(OPERATOR, 1);
+    const { status } = await web.reaches("Serving", patience);
+    assert.equal(status?.waking, undefined);
+    assert.equal((await web.ask()).status, 200);
   });
 });

@@ -64,6 +64,11 @@ describe("a wake that cannot succeed, as status.waking says", () => {
     assert.match(await client.ends(), /^HTTP\/1.1 200/);
   });
 
+  test("is known to a resolver that starts later", async (t) => {
+    const { port } = await world(t, { status: { phase: "Waking", podsGone: true, waking: quota } });
+    assert.match(await new RawClient(port).get("/", close).ends(), /ELASTI_WAKE_QUOTA/);
+  });
+
   test("keeps nobody from a pod that can take the request", async (t) => {
     const { port, phase, pods } = await world(t);
     pods.set(await podOf(t));

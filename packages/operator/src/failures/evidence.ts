@@ -43,6 +43,8 @@ export interface Evidence {
   /** Those that are not on their way out. */
   readonly pods: readonly PodEvidence[];
   readonly createFailure: CreateFailure | undefined;
+  /** Pods that the target says it has. */
+  readonly replicas: number;
 }
 
 /** How long a thing may go wrong before it counts as certain. */

@@ -84,7 +84,13 @@ export function judge(evidence: Evidence, nowMs: number, patience: Patience): Ju
     const message = `${times(failed.length, "pod")} ended, none runs: ${exitOf(failed[0]!.containers[0])}`;
     return failure("CrashLoop", message, failed.length >= patience.exits);
   }
-  return progress("PodMissing", "no pod has been made yet");
+  const others = evidence.replicas - pods.length;
+  return progress(
+    "PodMissing",
+    others > 0
+      ? `the target has ${times(others, "pod")}, and the Service selects none of them`
+      : "no pod has been made yet",
+  );
 }
 
 /** The one to wait for; of several the one that tells most. */

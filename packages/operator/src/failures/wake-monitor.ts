@@ -103,7 +103,7 @@ export class WakeMonitor {
     if (target.kind !== "found") return undefined;
     const { createFailure } = target;
     // the target itself says so, and has no pod that could give hope: there is nothing to look at
-    if (createFailure !== undefined && observation.podsLeft === 0) return { pods: [], createFailure };
+    if (createFailure !== undefined && observation.podsLeft === 0) return { pods: [], createFailure, replicas: 0 };
     if (observation.phase === "Waking" && observation.phaseAgeMs < this.#options.lookAfterMs) return "too-early";
     const { kind, name } = es.spec.scaleTargetRef;
     const seen = this.#watches.want(key, {
@@ -114,7 +114,11 @@ export class WakeMonitor {
     });
     if (seen === undefined) return undefined;
     const failure = seen.createFailure;
-    return { pods: seen.pods, createFailure: createFailure ?? (isOfThisWake(failure, es) ? failure : undefined) };
+    return {
+      pods: seen.pods,
+      createFailure: createFailure ?? (isOfThisWake(failure, es) ? failure : undefined),
+      replicas: target.statusReplicas,
+    };
   }
 
   async #judge({ key, es }: MonitorSubject, evidence: Evidence): Promise<Judgement | undefined> {

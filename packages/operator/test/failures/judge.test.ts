@@ -9,11 +9,12 @@ import { container, ended, pod, unscheduled, waiting } from "./kit.ts";
 const now = Date.UTC(2026, 0, 1, 12);
 
 /** The evidence of pods that were seen in these states, one after the other; the last one of each is judged at `now`. */
-function evidenceOf(seen: readonly Pod[], created?: Evidence["createFailure"]): Evidence {
+function evidenceOf(seen: readonly Pod[], created?: Evidence["createFailure"], replicas = 0): Evidence {
   const history = new PodHistory();
   for (const one of seen) history.see(trimPod(one), now);
   const newest = new Map(seen.map((one) => [one.metadata.uid, one]));
-  return { pods: [...newest.values()].map((one) => history.evidenceOf(trimPod(one), now)), createFailure: created };
+  const pods = [...newest.values()].map((one) => history.evidenceOf(trimPod(one), now));
+  return { pods, createFailure: created, replicas };
 }
 
 const verdict = (judged: Judgement | undefined): string =>
@@ -301,10 +302,15 @@ describe("judge", () => {
     const { pods } = evidenceOf([pod({ conditions: unscheduled(noRoom, now - 400_000) })]);
     const coming = (agoMs: number) => {
       const told = pods.map((one) => ({ ...one, nodeComingMs: now - agoMs }));
-      return verdict(judge({ pods: told, createFailure: undefined }, now, defaultPatience));
+      return verdict(judge({ pods: told, createFailure: undefined, replicas: 1 }, now, defaultPatience));
     };
     assert.equal(coming(200_000), "Unschedulable uncertain");
     assert.equal(coming(300_000), "Unschedulable certain");
+  });
+
+  it("tells that the Service selects none of the target's pods", () => {
+    const { reason, message } = judge(evidenceOf([], undefined, 2), now, defaultPatience)!;
+    assert.deepEqual([reason, message], ["PodMissing", "the target has 2 pods, and the Service selects none of them"]);
   });
 
   it("tells which pod, which container and how it ended, and nothing that the application said or was given", () => {

@@ -189,6 +189,8 @@ export async function startWorld(
     maxHolds?: number;
     hostPort?: boolean;
     trusted?: string;
+    /** What status says when the resolver starts; asleep where left out. */
+    status?: Partial<ElastiServiceStatus>;
     /** Forwards in place of the fake. */
     carrier?: Forwarder;
   } = {},
@@ -227,7 +229,7 @@ export async function startWorld(
     spec = { ...spec, ...change };
     resolver.upsert(webService({ spec, generation, status: { epoch, routes: [route(port)], ...status } }));
   };
-  phase({ phase: "Asleep", podsGone: true });
+  phase(options.status ?? { phase: "Asleep", podsGone: true });
   await resolver.start();
   return {
     resolver,
