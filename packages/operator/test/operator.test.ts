@@ -228,7 +228,7 @@ describe("operator", () => {
 
   it("lets a deleted ElastiService go by one write", async () => {
     await world.app("web");
-    await world.elastiService("web");
+    await world.elastiService("web", { routing: { graceSeconds: 0 } });
     await world.until("web", rests);
     const before = world.writes.length;
     await world.client.delete(resources.elastiServices, "default", "web");
