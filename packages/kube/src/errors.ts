@@ -86,10 +86,20 @@ export function errorOfAnswer(
   if (retryAfter !== undefined) details.retryAfterMs = retryAfter * 1_000;
   // a 5xx may stand for a write that was stored all the same (etcd timeout, a balancer that lost its upstream)
   if (status >= 500) details.sent = true;
+  if (code === "ELASTI_KUBE_FORBIDDEN" && !refusedByAdmission(said)) {
+    const { verb, resource, subresource } = subject;
+    details.verb = verb;
+    details.resource = `${resource?.plural ?? subject.path}${subresource === undefined ? "" : `/${subresource}`}`;
+    details.apiGroup = resource?.group ?? "";
+  }
   const who =
     code === "ELASTI_KUBE_FORBIDDEN" ? `not allowed to ${describeRequest(subject)}` : describeRequest(subject);
   return kubeErrors[code](`${who}: ${said}`, { details });
 }
+
+/** Admission answers 403 too; a right that is missing is told in words of authorization: `User "x" cannot patch resource ...`. */
+const refusedByAdmission = (message: string): boolean =>
+  /exceeded quota|admission|because it is being terminated|violates PodSecurity/i.test(message);
 
 function hasCode(error: unknown, code: KubeErrorCode): error is ElastiError {
   return error instanceof ElastiError && error.code === code;

@@ -1,5 +1,9 @@
 import { Backoff, type Clock, errorText, type Logger } from "@elasti/core";
 import PQueue from "p-queue";
+import { retryAfterMs } from "./errors.ts";
+
+/** A `Retry-After` is honoured up to so long. */
+const longestAskedMs = 300_000;
 
 /** What a handler may ask for: to be called again for the same key after a while, even if nothing happens. */
 export interface WorkResult {
@@ -85,8 +89,8 @@ export class WorkQueue {
     this.#delayed.set(key, { at, timer });
   }
 
-  /** Adds `key` after a pause that grows with every call until `forget`. */
-  addRateLimited(key: string): void {
+  /** Adds `key` after a pause that grows with every call until `forget`. @param atLeastMs what a server asked for */
+  addRateLimited(key: string, atLeastMs = 0): void {
     const { backoff: { minMs, maxMs } = { minMs: 100, maxMs: 60_000 }, random } = this.#options;
     let entry = this.#backoffs.get(key);
     if (entry === undefined) {
@@ -94,7 +98,7 @@ export class WorkQueue {
       this.#backoffs.set(key, entry);
     }
     entry.failures += 1;
-    this.addAfter(key, entry.backoff.next());
+    this.addAfter(key, Math.max(entry.backoff.next(), Math.min(atLeastMs, longestAskedMs)));
   }
 
   /** Makes the next pause of `key` the shortest again. */
@@ -159,7 +163,7 @@ export class WorkQueue {
     } catch (error) {
       this.#running.delete(key);
       if (this.#closing !== undefined) return;
-      this.addRateLimited(key);
+      this.addRateLimited(key, retryAfterMs(error));
       this.#options.logger.warn({ key, retries: this.retries(key), error: errorText(error) }, "will try again");
     } finally {
       if (this.#dirty.delete(key)) this.add(key);

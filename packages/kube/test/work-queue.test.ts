@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
-import { WorkQueue, type WorkQueueOptions } from "../src/index.ts";
+import { kubeErrors, WorkQueue, type WorkQueueOptions } from "../src/index.ts";
 
 let queue: WorkQueue;
 let clock: ManualClock;
@@ -128,4 +128,21 @@ test("close() leaves a handler that does not end, and tells it by its signal", a
   await closed;
   assert.equal(signal!.aborted, true);
   gate.resolve();
+});
+
+test("waits for as long as a busy server asks, within bounds", async () => {
+  const at: number[] = [];
+  make();
+  queue.start(async () => {
+    at.push(clock.monotonic());
+    const details = { retryAfterMs: at.length === 1 ? 7_000 : 3_600_000 };
+    throw kubeErrors.ELASTI_KUBE_TOO_MANY_REQUESTS("busy", { details });
+  });
+  queue.add("a");
+  await queue.onIdle();
+  for (let elapsed = 0; elapsed < 310_000; elapsed += 1_000) await clock.advance(1_000);
+  assert.deepEqual(
+    at.map((time) => time - at[0]!),
+    [0, 7_000, 307_000],
+  );
 });

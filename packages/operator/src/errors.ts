@@ -19,5 +19,6 @@ export const operatorErrors = defineErrors({
   ELASTI_TOO_MANY_SESSIONS: { status: 503, retryable: true, title: "Too many sessions" },
   ELASTI_PORTS_EXHAUSTED: { status: 503, retryable: true, title: "No resolver port is free" },
   ELASTI_PRIVATE_SERVICE_TAKEN: { status: 409, retryable: true, title: "The name of the private Service is taken" },
+  ELASTI_CRD_OUTDATED: { status: 500, retryable: true, title: "The CustomResourceDefinition is of an older version" },
   ELASTI_PORT_TABLE_CONTENDED: { status: 503, retryable: true, title: "The port table keeps changing" },
 });

@@ -43,7 +43,7 @@ describe("operator", () => {
     await world.app("web");
     await world.elastiService("web");
     const failed = await world.until("web", ({ status }) =>
-      (status?.conditions ?? []).some(({ reason }) => reason === "ReconcileFailed"),
+      (status?.conditions ?? []).some(({ reason }) => reason === "PermissionMissing"),
     );
     assert.match(failed.status?.conditions?.[0]?.message ?? "", /create services.*forbidden/);
     denied.remove();

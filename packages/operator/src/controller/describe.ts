@@ -39,10 +39,13 @@ describe.refused = (es: StoredElastiService, why: { nowMs: number; reason: strin
   );
 
 /** Those of one whose pass failed: the others stay as they were. */
-describe.failed = (es: StoredElastiService, failure: { nowMs: number; message: string }): Condition[] => {
+describe.failed = (
+  es: StoredElastiService,
+  failure: { nowMs: number; reason: string; message: string },
+): Condition[] => {
   const before = es.status?.conditions ?? [];
   const others = before.filter(({ type }) => type !== "Ready");
-  const ready = { type: "Ready", status: "False", reason: "ReconcileFailed", message: failure.message } as const;
+  const ready = { type: "Ready", status: "False", reason: failure.reason, message: failure.message } as const;
   return setConditions(before, [ready, ...others], { nowMs: failure.nowMs, generation: es.metadata.generation });
 };
 

@@ -6,6 +6,7 @@ import type { ScaleHandler, WakeReason } from "@elasti/scaling";
 import type { WakeMonitor } from "../failures/wake-monitor.ts";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
+import { failureOf } from "../lifecycle/failure.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
 import { type Memories, noteAsleep, noteUndone, runOf, type ServiceMemory } from "../lifecycle/memory.ts";
 import { needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
@@ -16,7 +17,7 @@ import type { StatusChange, StatusWriter } from "../lifecycle/status-writer.ts";
 import type { Contention } from "./contention.ts";
 import { describe } from "./describe.ts";
 import type { FactsGatherer } from "./facts.ts";
-import type { Parts, Prepared } from "./parts.ts";
+import type { Parts, Prepared, Warning } from "./parts.ts";
 
 /** Steps of one pass; what is left over goes on in the next. */
 const MAX_STEPS = 24;
@@ -166,6 +167,7 @@ export class ElastiServiceReconciler {
       listed: listed.resolvers,
       required: parts.requiredResolvers(),
       wakeReason: gathered.wakeReason,
+      alone: gatherer.peersOf(es).length === 0,
       raisedByOthers: this.#isRaisedByOthers(es, gathered.target, gathered.wakeReason, memory),
     };
     const { facts, answer, wakeReason } = gathered;
@@ -231,6 +233,7 @@ export class ElastiServiceReconciler {
       warnings: [
         ...seen.prepared.notes,
         ...contention.warnings(es, service, seen.target),
+        ...missingRight(memory),
         ...parts.warnings(es, seen.target.kind === "found" ? seen.target.template : undefined),
       ],
     });
@@ -291,6 +294,7 @@ export class ElastiServiceReconciler {
     this.#options.onUndone(
       byActivity ? "activity" : run?.proof === "failed" ? "routing" : run?.seal === "refused" ? "seal" : "other",
     );
+    if (run?.zero === "refused") memory.missingRight = failureOf(run.zeroRefusal).message;
     if (run?.proof === "failed")
       memory.routingProblem = {
         reason: "RoutingUnsupported",
@@ -315,7 +319,11 @@ export class ElastiServiceReconciler {
     const { namespace = "", name } = es.metadata;
     const current = view.elastiServices.get(namespace, name);
     if (current === undefined || current.metadata.deletionTimestamp !== undefined) return;
-    const conditions = describe.failed(current, { nowMs: clock.now(), message: errorText(error) });
+    const failed = failureOf(error);
+    const conditions = describe.failed(current, { nowMs: clock.now(), ...failed });
+    const { reason, missing } = failed;
+    if (missing !== undefined && current.status?.conditions?.[0]?.reason !== reason)
+      logger.error({ namespace, service: es.spec.service, reason, ...missing, error: failed.message }, "not allowed");
     if (isDeepStrictEqual(conditions, current.status?.conditions ?? [])) return;
     try {
       await status.write(current, { conditions });
@@ -376,6 +384,10 @@ export class ElastiServiceReconciler {
     );
   }
 }
+
+/** A sleep that is not allowed is tried again later, and said until it succeeds. */
+const missingRight = ({ missingRight: message }: ServiceMemory): Warning[] =>
+  message === undefined ? [] : [{ type: "PermissionMissing", reason: "PermissionMissing", message }];
 
 /** Activity is written to status now and then, so that a cooldown survives a restart. */
 function activityToWrite({ spec, status }: StoredElastiService, lastActiveMs: number): string | undefined {

@@ -2,6 +2,7 @@ import { type ElastiService, SERVICE_NAME_LABEL } from "@elasti/api";
 import { Backoff, type Clock, errorText, type Logger, type Metrics } from "@elasti/core";
 import {
   type EndpointSlice,
+  isNotFound,
   type KubeClient,
   type KubeObject,
   keyOf,
@@ -22,6 +23,12 @@ const pairKey = (namespace: string | undefined, key: string, value: string): str
 function serviceKeysOf({ metadata: { namespace, labels } }: EndpointSlice): string[] {
   const service = labels?.[SERVICE_NAME_LABEL];
   return service === undefined ? [] : [keyOf(namespace, service)];
+}
+
+/** Why a list is not in, for /readyz. */
+function whyNot(error: unknown): string {
+  if (error === undefined) return "";
+  return `: ${errorText(error)}${isNotFound(error) ? " (the API server does not serve this kind: is it installed?)" : ""}`;
 }
 
 export interface ClusterViewOptions {
@@ -155,7 +162,7 @@ export class ClusterView {
   /** `undefined` when every list is in, else why not. */
   unsynced(): string | undefined {
     for (const [name, reflector] of Object.entries(this.#reflectors))
-      if (!reflector.synced) return `${name} not listed yet`;
+      if (!reflector.synced) return `${name} not listed yet${whyNot(reflector.lastError)}`;
     return undefined;
   }
 

@@ -16,6 +16,8 @@ export interface ServiceMemory extends Memory {
   conflicts: number;
   /** Epoch of the phase Asleep in which this process has seen the target at zero: only then does it know that others raised it. */
   seenAtZero: number | undefined;
+  /** A right that was missing to let it sleep. */
+  missingRight: string | undefined;
   /** Why routing by the resolvers could not be proven. */
   routingProblem: { reason: string; message: string } | undefined;
 }
@@ -37,6 +39,7 @@ export class Memories {
         routedAtMs: undefined,
         conflicts: 0,
         seenAtZero: undefined,
+        missingRight: undefined,
         routingProblem: undefined,
       };
       this.#byKey.set(key, memory);
@@ -77,4 +80,5 @@ export function noteAsleep(memory: ServiceMemory): void {
   memory.failures = 0;
   memory.notBeforeMs = 0;
   memory.routingProblem = undefined;
+  memory.missingRight = undefined;
 }

@@ -14,8 +14,8 @@ export interface SleepRun {
   readonly seal: "none" | "running" | "acked" | "refused";
   /** The target's resourceVersion was read: before Sealed is written, and never again in this run. */
   readonly targetRead: boolean;
-  /** What became of the write to zero under that resourceVersion. */
-  readonly zero: "none" | "done" | "conflict" | "unknown-outcome";
+  /** What became of the write to zero under that resourceVersion. `refused`: every one was, so that none can land. */
+  readonly zero: "none" | "done" | "conflict" | "unknown-outcome" | "refused";
   /** Writes to zero that were tried. */
   readonly zeroTries: number;
   /** Requests that resolvers have seen since the run began. */

@@ -6,6 +6,7 @@ import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { StoredElastiService } from "./cluster-view.ts";
 import { withRaise } from "./contest.ts";
 import type { Events, TargetState, Verdicts } from "./contracts.ts";
+import { isNotAllowed } from "./failure.ts";
 import type { Observation, Step } from "./phases.ts";
 import type { Routing } from "./routing.ts";
 import { Run } from "./sleep-run.ts";
@@ -25,6 +26,8 @@ export interface Subject {
   /** Names of every resolver that may carry a request: they all must hold. */
   readonly required: readonly string[];
   readonly wakeReason: WakeReason;
+  /** No other ElastiService has the same target. */
+  readonly alone: boolean;
   /** Somebody else raised the target from zero while it was asleep. */
   readonly raisedByOthers: boolean;
 }
@@ -107,7 +110,16 @@ export class Performer {
         const run = memory.run!;
         if (target.kind !== "found" || run.targetVersion === undefined) return;
         run.zeroTries += 1;
-        run.zero = await scale.zero({ ref: target.ref, resourceVersion: run.targetVersion });
+        try {
+          run.zero = await scale.zero({ ref: target.ref, resourceVersion: run.targetVersion });
+        } catch (error) {
+          // not allowed: certainly not written, by this service or, if it is alone, by another one of the same target
+          if (run.zero === "none" && subject.alone && isNotAllowed(error)) {
+            run.zero = "refused";
+            run.zeroRefusal = error;
+          }
+          throw error;
+        }
         return;
       }
       case "fence-target": {

@@ -20,7 +20,7 @@ export type * from "./observation.ts";
  *     the park has gone and pods that are ready are published; a park that an old leader may still have on its way is
  *     fenced off first, by moving the Service's resourceVersion.
  *  2. The target is written to zero only while every resolver holds, with the resourceVersion read before Sealed was written.
- *  3. Sealed is left, other than by that zero, only after the target's resourceVersion has moved. (Read any later, the
+ *  3. Sealed is left, other than by that zero or by its refusal, only after the target's resourceVersion has moved. (Read any later, the
  *     version could be one that such a fence had already moved, with the epoch still on its way: the zero would land.)
  *  4. Every phase is written under the ElastiService's resourceVersion and raises the epoch.
  *  5. KEDA is paused before Sealed is written, told to hold the target at zero only once it is there, and no longer before a wake
@@ -227,6 +227,8 @@ function sealed(o: Observation, limits: Limits): Step {
   }
   // found at zero, read afresh: the write has landed under the seal, whoever sent it, and the sleep is complete
   if (o.replicas === 0 && o.target === "found" && !o.wantsAwake) return setPhase("Asleep", "scaled to zero");
+  // not allowed to write: nothing is on its way that a fence would have to stop, and a fence would be refused as well
+  if (run?.zero === "refused") return setPhase("Serving", "the write to zero was refused");
   const undo = (why: string): Step =>
     o.target === "found" ? step("fence-target", why) : setPhase("Degraded", `target is ${o.target}`);
   if (run === undefined) return undo(nobodyLeads);

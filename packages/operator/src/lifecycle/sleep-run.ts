@@ -19,6 +19,8 @@ export class Run implements SleepRun {
   targetVersion: string | undefined;
   zero: SleepRun["zero"] = "none";
   zeroTries = 0;
+  /** The error that the write to zero was refused with. */
+  zeroRefusal: unknown;
   readonly #requestsSeen: () => number;
   readonly #aborted = new AbortController();
 

@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
 import { type ElastiServiceStatus, FIELD_MANAGER, type Phase } from "@elasti/api";
-import { type Clock, systemClock } from "@elasti/core";
+import { Backoff, type Clock, systemClock } from "@elasti/core";
 import { type KubeClient, resources } from "@elasti/kube";
+import { operatorErrors } from "../errors.ts";
 import type { ClusterView, StoredElastiService } from "./cluster-view.ts";
 
 /** Fields of status to change; `undefined` takes one off. */
@@ -33,11 +35,28 @@ export function replacing(before: unknown, after: unknown): unknown {
   return Object.fromEntries([...keys].map((key) => [key, replacing(before[key], after[key])]));
 }
 
+/** What the protocol and the resolvers cannot do without. */
+const essential: ReadonlySet<string> = new Set<keyof ElastiServiceStatus>([
+  "phase",
+  "epoch",
+  "drainEpoch",
+  "phaseTime",
+  "podsGone",
+  "routes",
+  "probe",
+  "routingMode",
+  "conditions",
+]);
+
 /** Writes status, each time under the resourceVersion that the change was decided on. */
 export class StatusWriter {
   readonly #client: KubeClient;
   readonly #view: ClusterView;
   readonly #clock: Clock;
+  readonly #backoff = new Backoff(1_000, 30_000);
+  #outdated: string | undefined;
+  /** On the monotonic clock: not before is it tried whether status is kept by now. */
+  #retryAtMs = 0;
 
   constructor(client: KubeClient, view: ClusterView, clock: Clock = systemClock) {
     this.#client = client;
@@ -45,8 +64,19 @@ export class StatusWriter {
     this.#clock = clock;
   }
 
-  /** @throws ELASTI_KUBE_CONFLICT when somebody was faster: observe again */
+  /** Why status cannot hold what it must: the CustomResourceDefinition in the cluster drops fields; undefined when it keeps them. */
+  get outdated(): string | undefined {
+    return this.#outdated;
+  }
+
+  /**
+   * @throws ELASTI_KUBE_CONFLICT when somebody was faster: observe again; ELASTI_CRD_OUTDATED when the API server dropped what
+   * was written, so that whoever observes again would write it again
+   */
   async write(es: StoredElastiService, change: StatusChange): Promise<StoredElastiService> {
+    // each write would be seen by the watch, and lead to the next
+    if (this.#outdated !== undefined && this.#clock.monotonic() < this.#retryAtMs)
+      throw operatorErrors.ELASTI_CRD_OUTDATED(this.#outdated);
     const { namespace, name, resourceVersion } = es.metadata;
     const before: Fields = { ...es.status };
     const status = {
@@ -61,7 +91,21 @@ export class StatusWriter {
       { metadata: { resourceVersion }, status },
       { fieldManager: FIELD_MANAGER, subresource: "status" },
     );
-    return this.#view.elastiServices.wrote(written);
+    this.#view.elastiServices.wrote(written);
+    const kept: Fields = { ...written.status };
+    const dropped = Object.entries(change).filter(
+      ([key, value]) => value !== undefined && essential.has(key) && !isDeepStrictEqual(kept[key], value),
+    );
+    if (dropped.length === 0) {
+      this.#outdated = undefined;
+      this.#backoff.reset();
+    } else {
+      this.#retryAtMs = this.#clock.monotonic() + this.#backoff.next();
+      const fields = dropped.map(([key]) => `status.${key}`).join(", ");
+      this.#outdated = `the API server drops ${fields} of ElastiServices: apply deploy/crd/elastiservices.yaml of this version`;
+      throw operatorErrors.ELASTI_CRD_OUTDATED(this.#outdated);
+    }
+    return written;
   }
 
   async setPhase(es: StoredElastiService, phase: Phase, more: StatusChange = {}): Promise<StoredElastiService> {

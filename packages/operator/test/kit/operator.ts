@@ -28,6 +28,8 @@ export type Es = ElastiService & KubeObject;
 export interface OperatorWorld {
   readonly api: ApiServer;
   readonly client: KubeClient;
+  /** Of the operator's HTTP server. */
+  readonly url: string;
   /** Faults on the operator's calls. */
   readonly faults: FaultInjector;
   /** Every call of the operator that was not a read, as `patch elastiservices/status web`. */
@@ -110,6 +112,7 @@ export async function startOperator(
   return {
     api,
     client,
+    url: `http://127.0.0.1:${port}`,
     faults,
     writes,
     watches,

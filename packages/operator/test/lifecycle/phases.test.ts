@@ -162,6 +162,12 @@ describe("in Sealed", () => {
     ],
     ["is asleep after the zero", changed({ seal: "acked", zero: "done" }), "Asleep"],
     ["fences when a resolver refuses", changed({ seal: "refused" }), "fence-target"],
+    ["is undone without a fence where zero was refused", changed({ seal: "acked", zero: "refused" }), "Serving"],
+    [
+      "is undone so also where requests wait",
+      { ...changed({ seal: "acked", zero: "refused" }), wantsAwake: true },
+      "Serving",
+    ],
     ["fences after a conflict", changed({ seal: "acked", zero: "conflict" }), "fence-target"],
     [
       "writes again when the outcome is unknown",
@@ -324,7 +330,7 @@ describe("whatever is observed", () => {
         look: fc.constantFrom("none", "running", "idle", "not-idle"),
         seal: fc.constantFrom("none", "running", "acked", "refused"),
         targetRead: fc.boolean(),
-        zero: fc.constantFrom("none", "done", "conflict", "unknown-outcome"),
+        zero: fc.constantFrom("none", "done", "conflict", "unknown-outcome", "refused"),
         zeroTries: fc.constantFrom(0, 3),
         requestsSeen: fc.constantFrom(0, 1),
       }),
@@ -371,6 +377,7 @@ describe("whatever is observed", () => {
       fc.property(observation, (o) => {
         const step = next(o);
         if (o.phase !== "Sealed" || step.do !== "set-phase") return;
+        if (step.phase === "Serving" && o.run?.zero === "refused") return;
         if (step.phase === "Serving" || step.phase === "Waking") assert.notEqual(o.fence, "none");
       }),
       { numRuns: 5_000 },
