@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { ElastiService } from "@elasti/api";
 import { type Clock, errorText, type Logger, type Metrics } from "@elasti/core";
 import {
@@ -131,15 +132,20 @@ export class AutoscalerWatch {
       : store.byIndex("touched", namespace);
   }
 
-  /** Calls back with every autoscaler that changes. */
+  /** Calls back with every autoscaler that changes in what counts here: KEDA writes its status all the time. */
   onObject(listener: (object: ScaledObject | HorizontalPodAutoscaler) => void): void {
-    for (const { store } of [this.#scaled, this.#hpas]) {
-      store.on("change", (event: { type: string; object: ScaledObject | HorizontalPodAutoscaler; old?: unknown }) => {
-        listener(event.object);
+    const listen = <T extends ScaledObject | HorizontalPodAutoscaler>({ store }: Reflector<T>): void => {
+      store.on("change", (event) => {
+        const { object } = event;
+        if (event.type !== "modified") return listener(object);
+        if (isDeepStrictEqual(versionless(event.old), versionless(object))) return;
+        listener(object);
         // edited to name another target: the former one is concerned, too
-        if (event.old !== undefined) listener(event.old as ScaledObject | HorizontalPodAutoscaler);
+        listener(event.old);
       });
-    }
+    };
+    listen(this.#scaled);
+    listen(this.#hpas);
   }
 
   /** Calls back when a whole kind has become known, or is no longer. */
@@ -188,6 +194,11 @@ function stateOf({ synced, lastError }: { synced: boolean; lastError: unknown })
   if (isForbidden(lastError)) return "unreadable";
   return synced ? "known" : "pending";
 }
+
+const versionless = ({ metadata, ...rest }: ScaledObject | HorizontalPodAutoscaler) => ({
+  ...rest,
+  metadata: { ...metadata, resourceVersion: undefined },
+});
 
 const groupOf = (apiVersion: string): string => (apiVersion.includes("/") ? apiVersion.split("/")[0]! : "");
 const plainKind = (kind: string): string => kind.toLowerCase().replace(/s$/, "");
