@@ -54,7 +54,7 @@ export function minimums(cycles: number): { insideTransition: number; perStep: R
   const share = (of200: number) => Math.ceil((of200 * cycles) / 200);
   const often: readonly Step[] = ["seal", "zero", "wake"];
   return {
-    insideTransition: share(5_000),
+    insideTransition: share(6_000),
     perStep: Object.fromEntries(steps.map((step) => [step, share(often.includes(step) ? 300 : 100)])) as Record<
       Step,
       number

@@ -1,6 +1,13 @@
 import { errorText } from "@elasti/core";
-import { Connection, type Reply, wallMs } from "./connection.ts";
+import { type Connection, type Reply, wallMs } from "./connection.ts";
 import { type Stage, type Step, steps } from "./stage.ts";
+
+/** Where a client sends from. */
+export interface ClientPlace {
+  readonly node: number;
+  readonly address: string;
+  open(host: string, port: number): Promise<Connection>;
+}
 
 /** A request that got anything but its own answer. */
 export interface Failure {
@@ -42,7 +49,7 @@ export class Clients {
   readonly #stage: Stage;
   readonly #host: string;
   readonly #port: number;
-  readonly #localAddress: () => { address: string; node: number };
+  readonly #place: () => ClientPlace;
   readonly #isNode: (address: string) => boolean;
   readonly #counts: Counts;
   readonly #onFailure: (failure: Failure) => void;
@@ -52,8 +59,8 @@ export class Clients {
     stage: Stage;
     host: string;
     port: number;
-    /** Another client's address. */
-    localAddress: () => { address: string; node: number };
+    /** Where another client is. */
+    place: () => ClientPlace;
     /** Whether this is a node's own address, from which connections come whose sender a Service hides. */
     isNode: (address: string) => boolean;
     counts: Counts;
@@ -62,7 +69,7 @@ export class Clients {
     this.#stage = options.stage;
     this.#host = options.host;
     this.#port = options.port;
-    this.#localAddress = options.localAddress;
+    this.#place = options.place;
     this.#isNode = options.isNode;
     this.#counts = options.counts;
     this.#onFailure = options.onFailure;
@@ -90,10 +97,10 @@ export class Clients {
         how = `kept connection to a ${taken.end}`;
         connection = taken.connection;
       } else {
-        const { address, node } = this.#localAddress();
-        how = `new connection from node ${node} (${address})`;
+        const place = this.#place();
+        how = `new connection from node ${place.node} (${place.address})`;
         this.#count(false);
-        connection = await Connection.open({ host: this.#host, port: this.#port, localAddress: address });
+        connection = await place.open(this.#host, this.#port);
       }
       if (taken !== undefined) this.#count(true);
       sentIn = standing();

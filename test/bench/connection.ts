@@ -40,13 +40,22 @@ export class Connection {
     socket.on("close", () => this.#end(new Error("the connection was closed without an answer")));
   }
 
-  static open(options: { host: string; port: number; localAddress?: string; timeoutMs?: number }): Promise<Connection> {
-    const { host, port, localAddress, timeoutMs = 60_000 } = options;
+  /** @param options.relay who connects in our place, see `test/cluster/relay.ts` */
+  static open(options: {
+    host: string;
+    port: number;
+    localAddress?: string;
+    relay?: { host: string; port: number };
+    timeoutMs?: number;
+  }): Promise<Connection> {
+    const { host, port, localAddress, relay, timeoutMs = 60_000 } = options;
     return new Promise((resolve, reject) => {
-      const socket = connect({ host, port, noDelay: true, ...(localAddress === undefined ? {} : { localAddress }) });
+      const to = relay ?? { host, port };
+      const socket = connect({ ...to, noDelay: true, ...(localAddress === undefined ? {} : { localAddress }) });
       socket.once("error", reject);
       socket.once("connect", () => {
         socket.off("error", reject);
+        if (relay !== undefined) socket.write(`${host}:${port}\n`);
         resolve(new Connection(socket));
       });
       socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`nothing came for ${timeoutMs} ms`)));

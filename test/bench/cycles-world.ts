@@ -1,68 +1,50 @@
 import type { ElastiService } from "@elasti/api";
 import { SERVICE_LABEL, SERVICE_NAME_LABEL } from "@elasti/api";
-import { type Deployment, type EndpointSlice, type KubeObject, resources, type Service } from "@elasti/kube";
-import {
-  elastiAccounts,
-  type Installation,
-  installElasti,
-  type LocalCluster,
-  type PrometheusProcess,
-  startLocalCluster,
-  startPrometheus,
-} from "@elasti/local";
+import { type PrometheusProcess, startPrometheus } from "@elasti/local";
 import { callOf } from "./aims.ts";
+import type { CyclesGround } from "./cycles-ground.ts";
+import type { BenchApp } from "./host.ts";
 import { MetricsRelay } from "./metrics-relay.ts";
 import { type LogLine, type Replica, startOperators } from "./operators.ts";
 import { Stage } from "./stage.ts";
 
-/** One more than resolvers, so that on one of them nothing but the grace covers the lag: the proof is made on the others. */
-const NODES = 3;
 const APP_PORT = 8080;
-/** A node follows each change after a delay drawn from here, in ms. */
-const NODE_DELAY_MS = { from: 50, to: 3_000 };
 /** Longer than the slowest node, as the setting demands of whoever sets it. */
 const GRACE_S = 5;
 
 export interface World {
-  readonly cluster: LocalCluster;
-  readonly elasti: Installation;
+  readonly ground: CyclesGround;
   readonly stages: ReadonlyMap<string, Stage>;
-  readonly apps: ReadonlyMap<string, { address: string; port: number }>;
+  readonly apps: ReadonlyMap<string, BenchApp>;
   readonly replicas: readonly Replica[];
-  readonly nodeAddresses: ReadonlySet<string>;
   close(): Promise<void>;
 }
 
 /** Nodes that lag, two resolvers, two operators whose calls can be delayed, a Prometheus, and so many apps asleep. */
-export async function startWorld(services: number): Promise<World> {
-  const closers: (() => Promise<void>)[] = [];
+export async function startWorld(ground: CyclesGround, services: number): Promise<World> {
+  const closers: (() => Promise<void>)[] = [() => ground.close()];
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    return await build(services, closers, close);
+    return await build(ground, services, closers, close);
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function build(services: number, closers: (() => Promise<void>)[], close: () => Promise<void>): Promise<World> {
+async function build(
+  ground: CyclesGround,
+  services: number,
+  closers: (() => Promise<void>)[],
+  close: () => Promise<void>,
+): Promise<World> {
+  const { host, namespace, tables } = ground;
   const names = Array.from({ length: services }, (_, index) => `web-${index + 1}`);
   const stages = new Map<string, Stage>();
-  const accounts = elastiAccounts();
-  const [operator = "", resolver = ""] = accounts;
-  const tellStages = (from: string, line: string) => {
-    for (const [name, stage] of stages) if (line.includes(`"${name}"`)) stage.note(`${from}: ${line}`);
-  };
-  const cluster = await startLocalCluster({
-    nodes: NODES,
-    accounts,
-    onPodLog: ({ pod, line }) => tellStages(pod, line),
-  });
-  closers.push(() => cluster.close());
-  for (const name of names) stages.set(name, new Stage(name, cluster));
-  follow(cluster, stages);
+  for (const name of names) stages.set(name, new Stage(name, tables));
+  await follow(ground, stages);
 
   const relay = new MetricsRelay((app) => {
     const [pod] = stages.get(app)?.pods.filter(({ ready }) => ready) ?? [];
@@ -76,13 +58,10 @@ async function build(services: number, closers: (() => Promise<void>)[], close: 
   });
   closers.push(() => prometheus.close());
 
-  const elasti = await installElasti({ cluster, operators: 0 });
-  closers.push(() => elasti.close());
   const operators = await startOperators({
-    cluster,
-    client: elasti.client,
-    namespace: elasti.namespace,
-    accounts: { operator, resolver },
+    ...ground.operators,
+    client: host.client,
+    namespace,
     env: {
       PROMETHEUS_TRIGGER_SERVER_ADDRESS: prometheus.url,
       POLLING_INTERVAL: "1s",
@@ -92,30 +71,20 @@ async function build(services: number, closers: (() => Promise<void>)[], close: 
   });
   closers.push(() => operators.close());
 
-  const apps = new Map<string, { address: string; port: number }>();
+  const apps = new Map<string, BenchApp>();
   for (const name of names) {
-    const { address, port } = await elasti.sampleApp({ name, startMs: 100 + Math.floor(Math.random() * 400) });
-    apps.set(name, { address, port });
-    await elasti.elastiService({ spec: specOf(name) });
+    apps.set(name, await host.sampleApp({ name, startMs: 100 + Math.floor(Math.random() * 400) }));
+    await host.elastiService({ spec: specOf(name) });
   }
   await Promise.all(
     names.map((name) =>
-      elasti.waitForPhase("default", name, "Asleep", { timeoutMs: 60_000, when: (es) => es.status?.podsGone === true }),
+      host.waitForPhase("default", name, "Asleep", { timeoutMs: 60_000, when: (es) => es.status?.podsGone === true }),
     ),
   );
-  for (let node = 1; node <= NODES; node++) {
-    const { from, to } = NODE_DELAY_MS;
-    // every node already leads to the resolvers before it begins to lag
-    for (const name of names) await cluster.waitForBackends(node, `default/${name}`, (backends) => backends.length > 0);
-    cluster.setServiceDelay(node, () => from + Math.random() * (to - from));
-  }
-  const nodes = await elasti.client.list<KubeObject & { status?: { addresses?: { type: string; address: string }[] } }>(
-    resources.nodes,
-  );
-  const nodeAddresses = new Set(
-    nodes.items.flatMap(({ status }) => (status?.addresses ?? []).map((one) => one.address)),
-  );
-  return { cluster, elasti, stages, apps, replicas: operators.replicas, nodeAddresses, close };
+  // every node already leads to the resolvers before it begins to lag
+  for (let node = 1; node <= tables.nodeNames.length; node++) for (const name of names) await ground.leads(node, name);
+  ground.beginLag();
+  return { ground, stages, apps, replicas: operators.replicas, close };
 }
 
 const specOf = (name: string): ElastiService["spec"] => ({
@@ -131,19 +100,16 @@ const specOf = (name: string): ElastiService["spec"] => ({
   routing: { mode: "SelectorSwap", graceSeconds: GRACE_S },
 });
 
-/** Tells the stages what the API server does, at the moment at which it does it. */
-function follow(cluster: LocalCluster, stages: ReadonlyMap<string, Stage>): void {
-  cluster.apiServer.store.subscribe(({ type, collection, object }) => {
-    const { name, labels = {} } = object.metadata;
-    const any: unknown = object;
-    if (collection === `${resources.elastiServices.group}/elastiservices`) {
-      stages.get(name)?.onElastiService(any as ElastiService);
-    } else if (collection === "/services") stages.get(name)?.onService(any as Service);
-    else if (collection === "apps/deployments") stages.get(name)?.onDeployment(any as Deployment);
-    else if (collection === "discovery.k8s.io/endpointslices") {
-      const owner = labels[SERVICE_LABEL] ?? labels[SERVICE_NAME_LABEL] ?? "";
-      stages.get(owner)?.onSlice(any as EndpointSlice, type === "DELETED");
-    }
+/** Tells the stages what the API server does. */
+async function follow(ground: CyclesGround, stages: ReadonlyMap<string, Stage>): Promise<void> {
+  await ground.follow({
+    elastiService: (es) => stages.get(es.metadata.name)?.onElastiService(es),
+    service: (service) => stages.get(service.metadata.name)?.onService(service),
+    deployment: (deployment) => stages.get(deployment.metadata.name)?.onDeployment(deployment),
+    slice(slice, gone) {
+      const { labels = {} } = slice.metadata;
+      stages.get(labels[SERVICE_LABEL] ?? labels[SERVICE_NAME_LABEL] ?? "")?.onSlice(slice, gone);
+    },
   });
 }
 

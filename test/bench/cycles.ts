@@ -1,7 +1,7 @@
 /**
- * `npm run bench:cycles -- [--cycles 200] [--services 14] [--minutes n] [--json]`: sleeps and wakes of several services at
- * once, with requests aimed at every step between. docs/benchmarks.md says how. Exit code 1 when a request was lost, or when
- * what was asked for was not reached in time.
+ * `npm run bench:cycles -- [--cluster embedded|real] [--cycles 200] [--services 14] [--minutes n] [--json]`: sleeps and wakes
+ * of several services at once, with requests aimed at every step between. docs/benchmarks.md says how. Exit code 1 when a
+ * request was lost, or when what was asked for was not reached in time.
  */
 import { parseArgs } from "node:util";
 import { findProgram, MISSING_PROMETHEUS } from "@elasti/local";
@@ -9,17 +9,22 @@ import { drawn, minimums } from "./aims.ts";
 import { Clients, noCounts } from "./clients.ts";
 import { interceptCalls, startWorld } from "./cycles-world.ts";
 import { BURST, Driver } from "./driver.ts";
+import { embeddedCycles } from "./embedded-cycles.ts";
 import { count, tell } from "./figures.ts";
+import { clusterOf, insideReal } from "./inside-real.ts";
+import { realCycles } from "./real-cycles.ts";
 import { type Step, steps } from "./stage.ts";
 
 const { values } = parseArgs({
   options: {
+    cluster: { type: "string", default: "embedded" },
     cycles: { type: "string", default: "200" },
     services: { type: "string" },
     minutes: { type: "string" },
     json: { type: "boolean", default: false },
   },
 });
+const cluster = clusterOf(values.cluster);
 const cycles = count("cycles", values.cycles);
 const services = count("services", values.services ?? String(Math.min(14, Math.max(4, cycles))));
 const minutes = count("minutes", values.minutes ?? String(Math.ceil(4 + cycles / 10)));
@@ -33,6 +38,8 @@ if (findProgram("prometheus", process.env.PATH) === undefined) {
   process.exit(1);
 }
 
+if (cluster === "real") await insideReal();
+
 const counts = noCounts();
 const least = minimums(cycles);
 const aimed = Object.fromEntries(steps.map((step) => [step, 0])) as Record<Step, number>;
@@ -40,7 +47,8 @@ let failed = 0;
 const stuck: string[] = [];
 const told: Promise<void>[] = [];
 
-const world = await startWorld(services);
+const world = await startWorld(cluster === "real" ? await realCycles() : await embeddedCycles(), services);
+const { ground } = world;
 const stages = [...world.stages.values()];
 const completed = () => stages.reduce((sum, stage) => sum + stage.completed, 0);
 const undone = () => stages.flatMap((stage) => stage.undone);
@@ -57,31 +65,27 @@ function nextAim(): Step {
 }
 
 const drivers = new Map<string, Driver>();
-let clientIndex = 0;
 for (const stage of stages) {
   const { address, port } = world.apps.get(stage.name)!;
   const clients = new Clients({
     stage,
     host: address,
     port,
-    localAddress: () => {
-      clientIndex += 1;
-      const node = 1 + (clientIndex % world.cluster.nodeNames.length);
-      return { node, address: world.cluster.clientAddress(node, 1 + (clientIndex % 60_000)) };
-    },
-    isNode: (peer) => world.nodeAddresses.has(peer),
+    place: () => ground.nextPlace(),
+    isNode: (peer) => ground.isNode(peer),
     counts,
     onFailure: ({ text }) => {
       failed += 1;
       if (failed > TOLD) return;
       // a moment later, so that what followed is told too
       told.push(
-        new Promise((resolve) => setTimeout(resolve, 1_500)).then(() => {
-          const tables = world.cluster.nodeNames.map((name, index) => {
-            const backends = world.cluster.services.backends(index + 1, stage.key);
+        new Promise((resolve) => setTimeout(resolve, 1_500)).then(async () => {
+          const said = await ground.saidOf(stage.name);
+          const tables = ground.tables.nodeNames.map((name, index) => {
+            const backends = ground.tables.backends(index + 1, stage.key);
             return `${name}: ${backends.map(({ ip, port: to }) => `${ip}:${to}`).join(", ") || "no backends"}`;
           });
-          tell(`FAILED ${text}\n  ${tables.join("; ")}\n  ${stage.events.join("\n  ")}`);
+          tell(`FAILED ${text}\n  ${tables.join("; ")}\n  ${stage.events.join("\n  ")}\n  ${said.join("\n  ")}`);
         }),
       );
     },
@@ -102,6 +106,7 @@ const reached = (): boolean =>
   steps.every((step) => counts.perStep[step] >= least.perStep[step]);
 
 const figures = () => ({
+  ...(cluster === "real" ? { cluster } : {}),
   cycles: completed(),
   aborted: undone().length,
   requests: counts.requests,

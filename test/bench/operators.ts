@@ -2,8 +2,14 @@ import { randomUUID } from "node:crypto";
 import { createServer } from "node:net";
 import { SERVICE_NAME_LABEL } from "@elasti/api";
 import { createLogger, Lifecycle, Metrics, readConfig, silentLogger, systemClock } from "@elasti/core";
-import { createKubeClient, type EndpointSlice, FaultInjector, type KubeClient, resources } from "@elasti/kube";
-import type { LocalCluster } from "@elasti/local";
+import {
+  type Cluster,
+  createKubeClient,
+  type EndpointSlice,
+  FaultInjector,
+  type KubeClient,
+  resources,
+} from "@elasti/kube";
 import { createOperator, operatorErrors, operatorSettings } from "@elasti/operator";
 
 /** A line of an operator's log. */
@@ -16,15 +22,17 @@ export interface Replica {
 }
 
 export interface OperatorsOptions {
-  readonly cluster: LocalCluster;
+  /** The API server as the operators' account is known to it. */
+  readonly cluster: Cluster;
   readonly client: KubeClient;
   readonly namespace: string;
-  readonly accounts: { readonly operator: string; readonly resolver: string };
+  /** Where they listen; resolvers must reach it. */
+  readonly address: string;
+  /** Account of a token of a resolver, or undefined for any other. */
+  readonly accountOf: (token: string) => Promise<string | undefined>;
   readonly env: Readonly<Record<string, string>>;
   readonly onLog: (replica: string, line: LogLine) => void;
 }
-
-const ADDRESS = "127.0.0.1";
 
 /**
  * Two replicas of the operator in this process, so that each of their calls to the API server can be delayed. They are what
@@ -33,17 +41,16 @@ const ADDRESS = "127.0.0.1";
 export async function startOperators(
   options: OperatorsOptions,
 ): Promise<{ replicas: Replica[]; close(): Promise<void> }> {
-  const { cluster, client, namespace, accounts, env, onLog } = options;
+  const { cluster, client, namespace, address, accountOf, env, onLog } = options;
   const lifecycle = new Lifecycle(silentLogger, { closeTimeoutMs: 5_000 });
-  const expected = `Bearer ${cluster.token(accounts.resolver)}`;
   const replicas: Replica[] = [];
   for (const name of ["operator-a", "operator-b"]) {
-    const port = await freePort();
+    const port = await freePort(address);
     const faults = new FaultInjector();
     const settings = {
       POD_NAME: name,
       POD_NAMESPACE: namespace,
-      ELASTI_BIND_ADDRESS: ADDRESS,
+      ELASTI_BIND_ADDRESS: address,
       ELASTI_OPERATOR_PORT: String(port),
       ...env,
     };
@@ -53,15 +60,16 @@ export async function startOperators(
     );
     const operator = createOperator(readConfig(operatorSettings, settings), {
       client: createKubeClient({
-        cluster: { server: cluster.url, token: async () => cluster.token(accounts.operator) },
+        cluster,
         transport: faults.transport,
         requestTimeoutMs: 8_000,
       }),
       authenticator: {
-        authenticate: async (authorization) =>
-          authorization === expected
-            ? { ok: true, account: accounts.resolver }
-            : { ok: false, error: operatorErrors.ELASTI_BAD_TOKEN("the token is unknown") },
+        async authenticate(authorization = "") {
+          const account = await accountOf(authorization.replace(/^Bearer /, ""));
+          if (account !== undefined) return { ok: true, account };
+          return { ok: false, error: operatorErrors.ELASTI_BAD_TOKEN("the token is unknown") };
+        },
       },
       clock: systemClock,
       logger,
@@ -69,13 +77,13 @@ export async function startOperators(
     });
     lifecycle.add(name, operator);
     replicas.push({ name, faults });
-    await client.create<EndpointSlice>(resources.endpointSlices, sliceOf(name, namespace, port));
+    await client.create<EndpointSlice>(resources.endpointSlices, sliceOf(name, namespace, address, port));
   }
   await lifecycle.start();
   return { replicas, close: () => lifecycle.close() };
 }
 
-function sliceOf(name: string, namespace: string, port: number): EndpointSlice {
+function sliceOf(name: string, namespace: string, address: string, port: number): EndpointSlice {
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
@@ -83,7 +91,7 @@ function sliceOf(name: string, namespace: string, port: number): EndpointSlice {
     addressType: "IPv4",
     endpoints: [
       {
-        addresses: [ADDRESS],
+        addresses: [address],
         conditions: { ready: true },
         targetRef: { kind: "Pod", name, namespace, uid: randomUUID() },
       },
@@ -92,11 +100,11 @@ function sliceOf(name: string, namespace: string, port: number): EndpointSlice {
   };
 }
 
-function freePort(): Promise<number> {
+function freePort(host: string): Promise<number> {
   const server = createServer();
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(0, ADDRESS, () => {
+    server.listen(0, host, () => {
       const address = server.address();
       const port = typeof address === "object" && address !== null ? address.port : 0;
       server.close(() => resolve(port));

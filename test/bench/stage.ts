@@ -8,8 +8,15 @@ import {
   SLICE_MANAGER,
 } from "@elasti/api";
 import type { Deployment, Endpoint, EndpointSlice, Service } from "@elasti/kube";
-import type { LocalCluster } from "@elasti/local";
 import { wallMs } from "./connection.ts";
+
+/** Where the nodes lead new connections of Services, as far as is known at this moment. */
+export interface NodeTables {
+  /** In the order of their numbers, which begin with 1. */
+  readonly nodeNames: readonly string[];
+  /** @param key `namespace/name` of the Service */
+  backends(node: number, key: string): readonly { readonly ip: string; readonly port: number }[];
+}
 
 /** The steps at which requests are aimed, in the order of a cycle. */
 export const steps = ["drain", "prove", "grace", "seal", "zero", "unpark", "wake"] as const;
@@ -18,7 +25,7 @@ export type Step = (typeof steps)[number];
 const KEPT_EVENTS = 120;
 
 /**
- * Where one service stands, to the moment, because it listens inside the API server and to the log of the operator:
+ * Where one service stands, by what the API server and the log of the operator say:
  *
  *   drain -> prove -> grace -> seal -> zero -> unpark -> wake -> (nothing: awake, and every node routes to pods)
  *
@@ -48,12 +55,12 @@ export class Stage {
   #cameFromZero = true;
   /** Why a phase was written, in the operator's words, by its epoch. */
   readonly #reasons = new Map<number, string>();
-  readonly #cluster: LocalCluster;
+  readonly #tables: NodeTables;
   readonly #watchers = new Set<() => void>();
 
-  constructor(name: string, cluster: LocalCluster) {
+  constructor(name: string, tables: NodeTables) {
     this.name = name;
-    this.#cluster = cluster;
+    this.#tables = tables;
   }
 
   /** The step that a request sent now meets; undefined while the service is plainly awake. */
@@ -77,8 +84,8 @@ export class Stage {
   get settled(): boolean {
     if (this.phase !== "Serving" || this.parked || this.sliceStands) return false;
     const ready = this.pods.filter((pod) => pod.ready).map(({ address }) => address);
-    return this.#cluster.nodeNames.every((_, index) => {
-      const backends = this.#cluster.services.backends(index + 1, this.key);
+    return this.#tables.nodeNames.every((_, index) => {
+      const backends = this.#tables.backends(index + 1, this.key);
       return backends.length > 0 && backends.every(({ ip }) => ready.includes(ip));
     });
   }
@@ -134,6 +141,7 @@ export class Stage {
   onElastiService({ status = {} }: ElastiService): void {
     const { phase, epoch = 0, podsGone = false } = status;
     if (epoch !== this.epoch) {
+      this.phase = phase;
       this.note(`phase ${phase} epoch ${epoch}`);
       if (phase === "Draining") this.#begin();
       else if (this.#sleeping && (phase === "Serving" || phase === "Waking" || phase === "Asleep")) this.#finish(epoch);
@@ -167,10 +175,7 @@ export class Stage {
     const replicas = spec.replicas ?? 0;
     if (replicas === this.replicas) return;
     this.note(`replicas ${this.replicas} -> ${replicas}`);
-    if (replicas === 0 && this.#sleeping && !this.#zeroed) {
-      this.#zeroed = true;
-      this.completed += 1;
-    }
+    if (replicas === 0 && this.#sleeping) this.#countZero();
     this.replicas = replicas;
     this.#changed();
   }
@@ -184,8 +189,16 @@ export class Stage {
 
   #finish(epoch: number): void {
     this.#sleeping = false;
+    // the watch of Deployments may be behind the one of ElastiServices
+    if (this.phase === "Asleep") this.#countZero();
     this.#cameFromZero = this.#zeroed;
     if (!this.#zeroed) this.undone.push(epoch);
+  }
+
+  #countZero(): void {
+    if (this.#zeroed) return;
+    this.#zeroed = true;
+    this.completed += 1;
   }
 
   #move(run: "prove" | "grace"): void {

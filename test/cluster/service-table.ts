@@ -11,13 +11,22 @@ export class ServiceTable {
 
   /** Addresses and ports that new connections to a Service go to. */
   async backends(namespace: string, service: string): Promise<{ address: string; port: number }[]> {
+    const found = (await this.all()).get(`${namespace}/${service}`) ?? [];
+    return found.map(({ ip, port }) => ({ address: ip, port }));
+  }
+
+  /** The same of all Services, by `namespace/name`. */
+  async all(): Promise<Map<string, { ip: string; port: number }[]>> {
     const text = await run("nsenter", `--net=/run/netns/${this.#netns}`, "nft", "list", "table", "ip", "kube-proxy");
-    const found: { address: string; port: number }[] = [];
+    const found = new Map<string, { ip: string; port: number }[]>();
     // chain service-<hash>-<namespace>/<name>/tcp/<port> { ... dnat ip to numgen random mod 1 map { 0 : 10.244.1.24 . 8080 } }
     for (const chain of text.split("\tchain ").slice(1)) {
-      if (!new RegExp(`^service-\\w+-${namespace}/${service}/`).test(chain)) continue;
-      for (const [, address = "", port] of chain.matchAll(/\d+ : ([\d.]+) \. (\d+)/g))
-        found.push({ address, port: Number(port) });
+      const key = /^service-\w+-([^/]+\/[^/]+)\//.exec(chain)?.[1];
+      if (key === undefined) continue;
+      const known = found.get(key) ?? [];
+      for (const [, ip = "", port] of chain.matchAll(/\d+ : ([\d.]+) \. (\d+)/g))
+        known.push({ ip, port: Number(port) });
+      found.set(key, known);
     }
     return found;
   }

@@ -73,8 +73,8 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
       },
     });
     await Promise.all([
-      world.scale(OPERATOR, options.operators ?? 1, { timeoutMs: 30_000 }),
-      world.scale(RESOLVER, options.resolvers ?? 1, { timeoutMs: 30_000 }),
+      world.scale(OPERATOR, options.operators ?? 1, { timeoutMs: 90_000 }),
+      world.scale(RESOLVER, options.resolvers ?? 1, { timeoutMs: 90_000 }),
     ]);
     return world;
   } catch (error) {
