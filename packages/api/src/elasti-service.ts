@@ -146,7 +146,10 @@ export const SpecSchema = Type.Object(
           type: StringEnum(["hpa", "keda"], { description: "Kind of the autoscaler." }),
           name: Type.String({ minLength: 1, description: "Name of the HorizontalPodAutoscaler or ScaledObject." }),
         },
-        { description: "The autoscaler that has the target while it is awake." },
+        {
+          description:
+            "An autoscaler of the target. Those whose scaleTargetRef names the target are found without it; one that is named here and is not there is shown in status.",
+        },
       ),
     ),
     enabledPeriod: Type.Optional(

@@ -212,6 +212,21 @@ describe("an operator beside autoscalers", () => {
         maxReplicas: 5,
       },
     });
+    // KEDA's own is KEDA's: at zero it goes with the pause
+    await create<HorizontalPodAutoscaler>(horizontalPodAutoscalers, {
+      apiVersion: "autoscaling/v2",
+      kind: "HorizontalPodAutoscaler",
+      metadata: {
+        name: "keda-hpa-web",
+        namespace: "default",
+        ownerReferences: [{ apiVersion: "keda.sh/v1alpha1", kind: "ScaledObject", name: "web", uid: "1" }],
+      },
+      spec: {
+        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" },
+        minReplicas: 0,
+        maxReplicas: 5,
+      },
+    });
     await world.app("web", { replicas: 0 });
     await world.elastiService("web");
     await world.resolver();
