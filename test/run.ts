@@ -39,4 +39,8 @@ if (only.length === 0) {
 const patterns = only.length > 0 ? only : ["packages/*/test/**/*.test.ts", "test/{model,e2e,contract}/**/*.test.ts"];
 const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
 const counts = await runFiles(files);
+if (only.length === 0)
+  console.log(
+    "npm run test:cluster (root, Go, containerd) runs the end-to-end suites on a whole real Kubernetes, and what only that can show",
+  );
 conclude({ ...counts, passed: counts.passed + passed, failed: counts.failed + failed });

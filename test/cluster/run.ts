@@ -3,7 +3,6 @@
  * line `N passed, M failed`. Arguments are globs of test files, in place of all.
  *
  * - `ELASTI_TEST_KUBECONFIG`: this cluster is used instead (kind, k3d, your own); tests that need a node of ours say so.
- * - `KUBEBUILDER_ASSETS`: programs of the control plane are taken from there (envtest).
  * - `ELASTI_CLUSTER_KEEP`: the cluster stays up afterwards.
  */
 import { spawn } from "node:child_process";
