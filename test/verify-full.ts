@@ -1,23 +1,47 @@
 /**
  * `npm run verify:full`: everything with its full counts, one after another, because each of them wants both cores: all
- * tests (the model is explored within its full bounds there), 200 measured wakes, 200 sleeps under fire. Ends with the last
- * line of each; exit code 1 when one of them failed. Takes about half an hour on 2 cores.
+ * tests (the model is explored within its full bounds there), 200 measured wakes, 200 sleeps under fire, and the suites and
+ * benchmarks on a whole real Kubernetes, the newest and the oldest supported (root and Go are needed). Ends with the last line
+ * of each; exit code 1 when one of them failed. Takes about an hour and a half on 2 cores.
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 const root = join(import.meta.dirname, "..");
-const parts = [
+interface Part {
+  readonly name: string;
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const parts: readonly Part[] = [
   { name: "npm test", file: "run.ts", args: [] },
   { name: "bench:wake", file: join("bench", "wake.ts"), args: ["--wakes", "200", "--json"] },
   { name: "bench:cycles", file: join("bench", "cycles.ts"), args: ["--cycles", "200", "--json"] },
-] as const;
+  // every kill point, not those alone that a seed draws
+  { name: "test:cluster", file: join("cluster", "run.ts"), args: [], env: { ELASTI_CRASH_SHARE: "1" } },
+  {
+    name: "test:cluster, oldest Kubernetes",
+    file: join("cluster", "run.ts"),
+    args: [],
+    env: { ELASTI_TEST_VERSION: "oldest" },
+  },
+  { name: "bench:wake, real", file: join("bench", "wake.ts"), args: ["--cluster", "real", "--wakes", "60", "--json"] },
+  {
+    name: "bench:cycles, real",
+    file: join("bench", "cycles.ts"),
+    args: ["--cluster", "real", "--cycles", "50", "--json"],
+  },
+  { name: "bench:burst-wake, real", file: join("bench", "burst-wake.ts"), args: ["--cluster", "real", "--json"] },
+];
 
 /** Runs one part with its output shown. */
-function run(file: string, args: readonly string[]): Promise<{ code: number; lastLine: string }> {
+function run({ file, args, env = {} }: Part): Promise<{ code: number; lastLine: string }> {
   const child = spawn(process.execPath, [join(root, "test", file), ...args], {
     cwd: root,
+    env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   let lastLine = "";
@@ -32,10 +56,11 @@ function run(file: string, args: readonly string[]): Promise<{ code: number; las
 }
 
 const summary: string[] = [];
-for (const { name, file, args } of parts) {
+for (const part of parts) {
+  const { name, args } = part;
   process.stdout.write(`== ${name} ${args.join(" ")}\n`);
   const began = performance.now();
-  const { code, lastLine } = await run(file, args);
+  const { code, lastLine } = await run(part);
   const minutes = ((performance.now() - began) / 60_000).toFixed(1);
   summary.push(`${name}: ${code === 0 ? "passed" : `FAILED (exit code ${code})`} in ${minutes} min`, `  ${lastLine}`);
   if (code !== 0) process.exitCode = 1;
