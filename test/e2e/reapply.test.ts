@@ -187,7 +187,7 @@ describe("a loop that re-applies manifests", { skip: missingPrometheus }, () => 
         // an edit of the ElastiService ends it
         const edit = { spec: { cooldownPeriod: 2 } };
         await world.client.patch(resources.elastiServices, web.namespace, web.name, "merge", edit);
-        await web.sleeps();
+        await web.sleeps({ timeoutMs: 90_000 });
       });
     }
   });
