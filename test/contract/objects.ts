@@ -1,5 +1,6 @@
-import type { Deployment, KubeClient, KubeObject, Resource, Service } from "@elasti/kube";
+import type { ConfigMap, Deployment, KubeObject, Resource, Service } from "@elasti/kube";
 import { resources } from "@elasti/kube";
+import type { Contract } from "./server.ts";
 
 export const statefulSets: Resource = {
   group: "apps",
@@ -14,7 +15,7 @@ export const secrets: Resource = { group: "", version: "v1", plural: "secrets", 
 /** No container is ever made of it: the name leads nowhere. */
 const image = "contract.invalid/none:1";
 
-export function configMap(namespace: string, name: string, data: Record<string, string> = {}) {
+export function configMap(namespace: string, name: string, data: Record<string, string> = {}): ConfigMap {
   return { apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace }, data };
 }
 
@@ -54,18 +55,19 @@ export function service(namespace: string, name: string, spec: Partial<Service["
   };
 }
 
-/** A pod on a node that is not there, so that its status is for the test to write. */
-export function pod(namespace: string, name: string, labels: Record<string, string>, options: object = {}): KubeObject {
-  const spec = {
-    nodeName: "nowhere",
-    containers: [{ name: "app", image, ports: [{ name: "http", containerPort: 8080 }] }],
-  };
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name, namespace, labels },
-    spec: { ...spec, ...options },
-  } as KubeObject;
+/** A pod on a node without a kubelet, so that its status is for the test to write. */
+export function pod(namespace: string, name: string, labels: Record<string, string>, nodeName = "nowhere"): KubeObject {
+  const container = { name: "app", image, ports: [{ name: "http", containerPort: 8080 }] };
+  const spec = { nodeName, containers: [container] };
+  return { apiVersion: "v1", kind: "Pod", metadata: { name, namespace, labels }, spec } as KubeObject;
+}
+
+/** A Node that is a name alone: the EndpointSlice controller leaves out pods whose Node is not there. */
+export async function bareNode({ client, namespace, cleanup }: Contract): Promise<string> {
+  const node = { apiVersion: "v1", kind: "Node", metadata: { name: namespace }, spec: { unschedulable: true } };
+  await client.create(resources.nodes, node as KubeObject);
+  cleanup(() => client.delete(resources.nodes, undefined, namespace));
+  return namespace;
 }
 
 /** A definition whose name is the test's own, so that tests do not share it; cluster-wide, so the test removes it. */
@@ -126,10 +128,7 @@ export function scalable(namespace: string): Definition {
 }
 
 /** Creates a definition and waits until its kind is served. */
-export async function install(
-  { client, cleanup }: { client: KubeClient; cleanup(step: () => Promise<unknown>): void },
-  { crd, resource }: Definition,
-): Promise<void> {
+export async function install({ client, cleanup }: Contract, { crd, resource }: Definition): Promise<void> {
   await client.create(resources.customResourceDefinitions, crd);
   cleanup(() => client.delete(resources.customResourceDefinitions, undefined, crd.metadata.name));
   for await (const { object } of client.watch<

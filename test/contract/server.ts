@@ -180,7 +180,10 @@ async function watched<T extends KubeObject, V>(
   });
   try {
     await reflector.start();
-    return await reflector.store.until((store) => look(store.list()), signal);
+    return await reflector.store.until(
+      (store) => look(store.list()),
+      AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
+    );
   } finally {
     await reflector.close();
   }

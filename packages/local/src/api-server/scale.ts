@@ -14,6 +14,8 @@ import type { Objects, WriteContext } from "./objects.ts";
 import { applyPatchType, patched } from "./patch.ts";
 import { badRequest, internalError, invalidObject, StatusError } from "./status-error.ts";
 
+type ScalableKind = Kind & { scale: ScaleFields };
+
 const scaleResource = { group: "autoscaling", version: "v1", plural: "scales", kind: "Scale", namespaced: true };
 
 function numberAt(object: unknown, path: readonly string[]): number | undefined {
@@ -41,7 +43,7 @@ export function scaleOf(fields: ScaleFields, object: ApiObject): Scale {
 }
 
 /** The object with the replicas and the resourceVersion that a Scale asks for. */
-function withScale(fields: ScaleFields, current: ApiObject, scale: JsonObject): ApiObject {
+function withScale({ scale: fields, custom }: ScalableKind, current: ApiObject, scale: JsonObject): ApiObject {
   const sent = asObject(scale.spec).replicas ?? 0;
   const metadata = asObject(scale.metadata);
   const { name } = current.metadata;
@@ -50,7 +52,8 @@ function withScale(fields: ScaleFields, current: ApiObject, scale: JsonObject): 
       `Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal ${typeof sent} into Go struct field ScaleSpec.spec.replicas of type int32`,
     );
   }
-  if (sent < 0) {
+  // of a custom resource the object is looked at, and not its scale
+  if (sent < 0 && !custom) {
     throw invalidObject(scaleResource, name, [invalid("spec.replicas", sent, "must be greater than or equal to 0")]);
   }
   const object = cloneJson(current);
@@ -67,7 +70,7 @@ function withScale(fields: ScaleFields, current: ApiObject, scale: JsonObject): 
 /** PUT of a Scale. */
 export function replaceScale(
   objects: Objects,
-  kind: Kind & { scale: ScaleFields },
+  kind: ScalableKind,
   namespace: string | undefined,
   name: string,
   scale: JsonObject,
@@ -79,14 +82,14 @@ export function replaceScale(
 /** A write that is no apply. */
 function updateScale(
   objects: Objects,
-  kind: Kind & { scale: ScaleFields },
+  kind: ScalableKind,
   namespace: string | undefined,
   name: string,
   sent: (current: ApiObject) => JsonObject,
   context: WriteContext,
 ): Scale {
   const compute = (current: ApiObject): ApiObject => {
-    const object = withScale(kind.scale, current, sent(current));
+    const object = withScale(kind, current, sent(current));
     trackReplicas(objects, kind, current, object, context.manager);
     return object;
   };
@@ -100,7 +103,7 @@ function updateScale(
  */
 function trackReplicas(
   objects: Objects,
-  kind: Kind & { scale: ScaleFields },
+  kind: ScalableKind,
   current: ApiObject,
   object: ApiObject,
   manager: string,
@@ -121,7 +124,7 @@ function writerOf(objects: Objects, kind: Kind, manager: string): FieldWriter {
 /** PATCH of a Scale by a merge or json patch, or by server-side apply. */
 export function patchScale(
   objects: Objects,
-  kind: Kind & { scale: ScaleFields },
+  kind: ScalableKind,
   namespace: string | undefined,
   name: string,
   type: string,
@@ -134,11 +137,7 @@ export function patchScale(
 }
 
 /** The entries of managedFields with the one that the first apply makes for what nobody owned before it. */
-function withFirstApply(
-  objects: Objects,
-  kind: Kind & { scale: ScaleFields },
-  current: ApiObject,
-): ManagedFieldsEntry[] {
+function withFirstApply(objects: Objects, kind: ScalableKind, current: ApiObject): ManagedFieldsEntry[] {
   const path = kind.scale.specReplicas;
   const entries = managedFieldsOf(current);
   if (numberAt(current, path) === 0 || entries.some((entry) => owns(entry.fieldsV1, path))) return entries;
@@ -179,7 +178,7 @@ function applyConflict(managers: readonly string[], path: readonly string[]): St
  */
 function applyScale(
   objects: Objects,
-  kind: Kind & { scale: ScaleFields },
+  kind: ScalableKind,
   namespace: string | undefined,
   name: string,
   applied: unknown,
@@ -190,7 +189,7 @@ function applyScale(
   const field = replicasField(path);
   const writer = writerOf(objects, kind, context.manager);
   const compute = (current: ApiObject): ApiObject => {
-    const object = withScale(kind.scale, current, applied);
+    const object = withScale(kind, current, applied);
     const same = numberAt(object, path) === numberAt(current, path);
     const all = withFirstApply(objects, kind, current);
     if (kind.custom && (!same || all.length > managedFieldsOf(current).length || numberAt(current, path) === 0)) {

@@ -71,7 +71,7 @@ export function decodeObject(kind: Kind, object: ApiObject, fieldValidation: str
     throw badRequest(`fieldValidation: Unsupported value: ${JSON.stringify(fieldValidation)}`);
   }
   if (!kind.custom) dropNulls(object);
-  const unknown = (kind.decode?.(object) ?? []).map((field) => `unknown field ${JSON.stringify(field)}`);
+  const unknown = (kind.decode?.(object) ?? []).sort().map((field) => `unknown field ${JSON.stringify(field)}`);
   if (unknown.length === 0 || fieldValidation === "Ignore") return [];
   if (fieldValidation === "Warn") return unknown;
   const { resource } = kind;

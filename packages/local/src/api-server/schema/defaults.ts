@@ -1,8 +1,8 @@
 import { asObject, cloneJson, isJsonObject, type JsonObject } from "../json.ts";
 
 /**
- * Sets the defaults of a structural schema in place. A null where the field has a default and is not nullable is replaced
- * by the default; a null that is neither nullable nor defaulted is left for validation, as in the real server.
+ * Sets the defaults of a structural schema in place. A null of a field that is not nullable is replaced by the default, or
+ * dropped where there is none.
  */
 export function applyDefaults(schema: JsonObject, object: JsonObject): void {
   const properties = asObject(schema.properties);
@@ -10,6 +10,7 @@ export function applyDefaults(schema: JsonObject, object: JsonObject): void {
     if (!isJsonObject(entry)) continue;
     const missing = object[key] === undefined || (object[key] === null && entry.nullable !== true);
     if (missing && entry.default !== undefined) object[key] = cloneJson(entry.default);
+    else if (missing) delete object[key];
     defaultValue(entry, object[key]);
   }
   if (!isJsonObject(schema.additionalProperties)) return;
