@@ -1,7 +1,7 @@
 /**
- * `npm run bench:wake -- [--cluster embedded|real] [--wakes 200] [--starts 300,1000,3000] [--json]`: what Elasti adds to a
- * cold start. Wakes and controls take turns, one at a time. docs/benchmarks.md says what the figures mean. Exit code 1 only
- * when a request was lost.
+ * `npm run bench:wake -- [--cluster embedded|real] [--wakes 200] [--starts 300,1000,3000] [--quiet 0] [--json]`: what
+ * Elasti adds to a cold start. Wakes and controls take turns, one at a time; before each wake come so many seconds in which
+ * nothing is asked of anybody. docs/benchmarks.md says what the figures mean. Exit code 1 only when a request was lost.
  */
 import { parseArgs } from "node:util";
 import { errorText } from "@elasti/core";
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     cluster: { type: "string", default: "embedded" },
     wakes: { type: "string", default: "200" },
     starts: { type: "string" },
+    quiet: { type: "string", default: "0" },
     json: { type: "boolean", default: false },
   },
 });
@@ -28,6 +29,7 @@ const wakes = count("wakes", values.wakes);
 const starts = (values.starts ?? (cluster === "real" ? "1" : "300,1000,3000"))
   .split(",")
   .map((text) => count("starts", text));
+const quietMs = values.quiet === "0" ? 0 : 1_000 * count("quiet", values.quiet);
 if (cluster === "real") await insideReal();
 /** Per start time; half of them are woken in one round and serve as controls in the next. */
 const EACH = cluster === "real" ? 8 : 4;
@@ -58,6 +60,7 @@ try {
         const [woken, control] = [own[2 * index + (round % 2)]!, own[2 * index + ((round + 1) % 2)]!];
         await Promise.all([woken.asleep, control.asleep]);
         done += 1;
+        if (quietMs > 0) await new Promise((resolve) => setTimeout(resolve, quietMs));
         try {
           const sample = await wakeOnce(woken, moments, ground.localAddress(done));
           results.samples.get(startMs)!.push(sample);

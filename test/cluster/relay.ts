@@ -3,9 +3,8 @@
  * `host:port`; what follows goes there, from the node that the relay runs on, and its answer comes back. Each end's close is
  * the other's too, and an end that fails resets the other, so that a client sees what happens as if there were no relay.
  */
-import { connect, createServer, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 
-const [host = "", port = ""] = process.argv.slice(2);
 /** Longer than any `host:port`. */
 const MAX_LINE_BYTES = 300;
 
@@ -40,4 +39,12 @@ function join(client: Socket, to: { host: string; port: number }, first: Buffer)
   server.pipe(client);
 }
 
-createServer({ allowHalfOpen: true }, onConnection).listen(Number(port), host);
+/** @param port 0 for any that is free */
+export function serveRelay(port: number, host: string): Server {
+  return createServer({ allowHalfOpen: true }, onConnection).listen(port, host);
+}
+
+if (import.meta.main) {
+  const [host = "", port = ""] = process.argv.slice(2);
+  serveRelay(Number(port), host);
+}
