@@ -1,110 +1,78 @@
 import http from "node:http";
+import https from "node:https";
 import type { AddressInfo } from "node:net";
+import { type OutboundCall, Stops } from "./stops.ts";
 
 /** One request to the API server as a rule sees it. */
-export interface ApiCall {
-  readonly method: string;
-  /** Path without query. */
-  readonly path: string;
-  readonly body: string;
+export type ApiCall = OutboundCall;
+
+export interface ApiProxyOptions {
+  /** Where it listens; an address of the node where those who dial it are in another network. */
+  readonly host?: string;
+  /** Of the API server, where that speaks TLS: PEM of its CA, and of a client certificate. Tokens pass through as they are. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly stops?: Stops;
 }
 
-/** A request that has been stopped on its way. */
-export interface Stopped {
-  /** Resolves when it is there. */
-  readonly arrived: Promise<ApiCall>;
-  /** Sends it on, even when whoever sent it is gone; resolves with the API server's status. */
-  release(): Promise<number>;
-}
-
-interface Rule {
-  readonly fits: (call: ApiCall) => boolean;
-  readonly when: "before" | "after";
-  readonly arrived: PromiseWithResolvers<ApiCall>;
-  readonly released: PromiseWithResolvers<void>;
-  readonly status: PromiseWithResolvers<number>;
-}
-
-/** Stands between processes and an API server that speaks plain HTTP, and stops single requests: to kill their sender there. */
+/**
+ * Stands between processes and an API server, and stops single calls: to kill their sender there. It speaks plain HTTP to the
+ * processes. Lists and watches pass; everything else may be stopped.
+ */
 export class ApiProxy {
+  readonly stops: Stops;
   readonly #server: http.Server;
   readonly #target: URL;
-  readonly #rules = new Set<Rule>();
-  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 500 });
+  readonly #tls: ApiProxyOptions["tls"];
+  readonly #agent: http.Agent;
 
-  private constructor(target: string) {
+  private constructor(target: string, { tls, stops = new Stops() }: ApiProxyOptions) {
     this.#target = new URL(target);
+    this.#tls = tls;
+    this.stops = stops;
+    this.#agent = new (this.#secure ? https : http).Agent({ keepAlive: true, maxSockets: 500 });
     this.#server = http.createServer((request, response) => {
       this.#handle(request, response).catch(() => response.destroy());
     });
   }
 
-  static async start(target: string): Promise<ApiProxy> {
-    const proxy = new ApiProxy(target);
-    await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
+  static async start(target: string, options: ApiProxyOptions = {}): Promise<ApiProxy> {
+    const proxy = new ApiProxy(target, options);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, options.host ?? "127.0.0.1", resolve));
     return proxy;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  /**
-   * Stops the next write that fits: before it reaches the API server, or after it did, with its answer on the way back.
-   */
-  stop(when: Rule["when"], fits: Rule["fits"]): Stopped {
-    const rule: Rule = {
-      fits,
-      when,
-      arrived: Promise.withResolvers(),
-      released: Promise.withResolvers(),
-      status: Promise.withResolvers(),
-    };
-    rule.status.promise.catch(() => {});
-    this.#rules.add(rule);
-    return {
-      arrived: rule.arrived.promise,
-      release: () => {
-        this.#rules.delete(rule);
-        rule.released.resolve();
-        return rule.status.promise;
-      },
-    };
+    const { address, port } = this.#server.address() as AddressInfo;
+    return `http://${address.includes(":") ? `[${address}]` : address}:${port}`;
   }
 
   async close(): Promise<void> {
-    for (const { released } of this.#rules) released.resolve();
+    this.stops.close();
     this.#server.closeAllConnections();
     this.#agent.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
+  get #secure(): boolean {
+    return this.#target.protocol === "https:";
+  }
+
   async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const { method = "GET", url = "/" } = request;
-    if (method === "GET") return this.#pass(request, response);
+    const [rawPath = "", query = ""] = url.split("?");
+    const path = decodeURIComponent(rawPath).replace(/^\/token\/[^/]+/, "");
+    if (method === "GET" && isStreamed(path, query)) return this.#stream(request, response);
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks);
-    const path = decodeURIComponent(url.split("?")[0] ?? "").replace(/^\/token\/[^/]+/, "");
-    const call = { method, path, body: body.toString("utf8") };
-    const rule = [...this.#rules].find((one) => one.fits(call));
-    if (rule !== undefined) this.#rules.delete(rule);
-    if (rule?.when === "before") {
-      rule.arrived.resolve(call);
-      await rule.released.promise;
-    }
-    const answer = await this.#send(request, body);
-    rule?.status.resolve(answer.status);
-    if (rule?.when === "after") {
-      rule.arrived.resolve(call);
-      await rule.released.promise;
-    }
+    const call = { via: "api", method, path, query, body: body.toString("utf8") } as const;
+    const send = () => this.#send(request, body);
+    const answer = await this.stops.pass(call, response, send, ({ status }) => status);
     if (!response.destroyed) response.writeHead(answer.status, answer.headers).end(answer.body);
   }
 
-  /** Reads and watches: streamed. */
-  #pass(request: http.IncomingMessage, response: http.ServerResponse): void {
-    const upstream = http.request({ ...this.#to(request), agent: false });
+  #stream(request: http.IncomingMessage, response: http.ServerResponse): void {
+    const upstream = this.#request({ ...this.#to(request), agent: false });
     upstream.on("response", (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       response.flushHeaders();
@@ -121,7 +89,7 @@ export class ApiProxy {
     body: Buffer,
   ): Promise<{ status: number; headers: http.OutgoingHttpHeaders; body: Buffer }> {
     return new Promise((resolve, reject) => {
-      const upstream = http.request({ ...this.#to(request), agent: this.#agent });
+      const upstream = this.#request({ ...this.#to(request), agent: this.#agent });
       upstream.on("error", reject);
       upstream.on("response", (answer) => {
         const chunks: Buffer[] = [];
@@ -136,9 +104,20 @@ export class ApiProxy {
     });
   }
 
+  #request(options: http.RequestOptions): http.ClientRequest {
+    return this.#secure ? https.request({ ...options, ...this.#tls }) : http.request(options);
+  }
+
   #to({ method, url, headers }: http.IncomingMessage): http.RequestOptions {
     const { hostname, port } = this.#target;
-    const { "transfer-encoding": _, connection: __, ...kept } = headers;
+    const { "transfer-encoding": _, connection: __, host: ___, ...kept } = headers;
     return { host: hostname, port, method, path: url, headers: kept };
   }
+}
+
+/** Lists and watches: of a collection, or discovery. Reads of single objects are not. */
+function isStreamed(path: string, query: string): boolean {
+  return (
+    /(^|&)(watch|limit|labelSelector|fieldSelector)=/.test(query) || !/\/namespaces\/[^/]+\/[^/]+\/[^/]+/.test(path)
+  );
 }

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { resolverSliceName } from "@elasti/api";
 import type { PrometheusProcess } from "@elasti/local";
-import type { ApiCall, Stopped } from "./api-proxy.ts";
+import type { ApiCall } from "./api-proxy.ts";
 import { Traffic } from "./client.ts";
 import { Exporter, loadTrigger, missingPrometheus } from "./exporter.ts";
 import type { Sleeper } from "./sleeper.ts";
+import type { Stop } from "./stops.ts";
 import { startWorld, type World } from "./world.ts";
 
 /** Services whose phase Draining has been written. */
@@ -42,7 +43,7 @@ interface Victim {
   readonly write: Write;
   readonly when: "before" | "after";
   readonly web: Sleeper;
-  readonly stopped: Stopped;
+  readonly stopped: Stop;
 }
 
 // Only the embedded cluster's proxy can stop single writes.
@@ -76,7 +77,7 @@ describe("a leader that is killed at every write of a sleep", { skip: missingPro
       write,
       when,
       web: apps[index]!,
-      stopped: world.embedded!.operatorApi.stop(when, (call) => writes[write](call, name)),
+      stopped: world.embedded!.operatorApi.stops.next(when, (call) => writes[write](call, name)),
     }));
     for (const { name } of names) exporter.set(name, 0);
     await Promise.all(victims.map(({ stopped }) => stopped.arrived));

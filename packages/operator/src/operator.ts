@@ -89,6 +89,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     logger,
     metrics,
     rescaleMs: config.rescaleMs,
+    // shorter than the Lease, as every call: no write of a former leader is late
+    callTimeoutMs: config.kubeTimeoutMs,
   });
   const targets = new Targets(cache, scale);
   const recorder = new EventRecorder({ ...common, component: "elasti-operator", instance: config.podName });

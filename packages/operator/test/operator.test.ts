@@ -310,6 +310,28 @@ describe("operator", () => {
   });
 });
 
+describe("operator with ELASTI_KUBE_TIMEOUT", () => {
+  it("gives up a write to /scale after it, too", async () => {
+    const world = await startOperator({ ELASTI_KUBE_TIMEOUT: "300ms" });
+    try {
+      await world.app("web", { replicas: 0 });
+      await world.elastiService("web");
+      const resolver = await world.resolver();
+      await world.until("web", ({ status }) => status?.phase === "Asleep" && status.podsGone === true);
+      const held = world.faults.hold({ resource: "deployments", subresource: "scale", verb: "patch" });
+      const traffic = { namespace: "default", service: "web", requests: 1, inFlight: 0, held: 1, idleMs: 0 };
+      resolver.send({ type: "traffic", services: [{ ...traffic, answeredEpoch: 0 }] });
+      await held.hit;
+      const began = performance.now();
+      await world.until("web", ({ status }) => status?.conditions?.[0]?.reason === "ReconcileFailed");
+      assert.ok(performance.now() - began < 3_000);
+      held.release();
+    } finally {
+      await world.close();
+    }
+  });
+});
+
 describe("operator with WATCH_NAMESPACES", () => {
   it("touches nothing in other namespaces", async () => {
     const world = await startOperator({ WATCH_NAMESPACES: "shop,blog" });
