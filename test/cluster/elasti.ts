@@ -12,7 +12,7 @@ const kind = (group: string, plural: string, name: string, namespaced = true): R
   kind: name,
   namespaced,
 });
-const serviceAccounts = kind("", "serviceaccounts", "ServiceAccount");
+export const serviceAccounts = kind("", "serviceaccounts", "ServiceAccount");
 const clusterRoles = kind("rbac.authorization.k8s.io", "clusterroles", "ClusterRole", false);
 const clusterRoleBindings = kind("rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding", false);
 

@@ -15,7 +15,7 @@ export async function startEmbeddedWorld(options: WorldOptions): Promise<World> 
     podLogDir: folder,
     restart: { initialMs: 500, maxMs: 500 },
   });
-  const operatorApi = await ApiProxy.start(cluster.url);
+  const operatorApi = await ApiProxy.start(cluster.url, options.stops === undefined ? {} : { stops: options.stops });
   const close = async () => {
     // processes that are told to stop first would each take their time
     await operatorApi.close();

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -18,11 +18,20 @@ import {
 } from "@elasti/kube";
 import { OPERATOR, RESOLVER } from "@elasti/local";
 import { stateOf } from "../cluster/cluster.ts";
-import { installFromSources, uninstall, withSources } from "../cluster/elasti.ts";
-import { addresses, Places } from "../cluster/places.ts";
+import { installFromSources, serviceAccounts, uninstall, withSources } from "../cluster/elasti.ts";
+import { addresses, cacheFolder, Places } from "../cluster/places.ts";
 import { ServiceTable } from "../cluster/service-table.ts";
 import { run } from "../cluster/shell.ts";
-import { type AuditEntry, fastOperator, type Ground, type RealNode, World, type WorldOptions } from "./world.ts";
+import { ApiProxy } from "./api-proxy.ts";
+import {
+  type AuditEntry,
+  fastOperator,
+  type Ground,
+  hostAddress,
+  type RealNode,
+  World,
+  type WorldOptions,
+} from "./world.ts";
 
 /**
  * Elasti as pods of a real cluster, from the sources of this repository. Each world has a namespace of its own for operator and
@@ -52,13 +61,24 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
     async close() {
       node?.close();
       await empty(client);
+      await operatorApi?.close();
       await uninstall(client, system);
       await client.close();
     },
   };
+  let operatorApi: ApiProxy | undefined;
   const world = new World({ client, system, ground, ...(node === undefined ? {} : { real: node }) });
   try {
     const fast = options.settings !== "default";
+    const { stops } = options;
+    let led = {};
+    if (stops !== undefined) {
+      const tls = cluster.ca === undefined ? {} : { ca: cluster.ca };
+      operatorApi = await ApiProxy.start(cluster.server, { stops, tls, host: hostAddress });
+      await prepareAccount(client, system);
+      const token = (await kubectl("create", "token", OPERATOR, "--namespace", system)).trim();
+      led = { KUBECONFIG: await writeKubeconfig(`${system}.kubeconfig`, operatorApi.url, token) };
+    }
     await installFromSources({
       client,
       namespace: system,
@@ -67,6 +87,7 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
         [OPERATOR]: {
           ...(fast ? fastOperator : {}),
           ...(options.prometheusUrl === undefined ? {} : { PROMETHEUS_TRIGGER_SERVER_ADDRESS: options.prometheusUrl }),
+          ...led,
           ...options.operatorEnv,
         },
         [RESOLVER]: { ELASTI_SETTLE_TIME: "3s", ...options.resolverEnv },
@@ -82,6 +103,29 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
     await ground.close();
     throw new Error(`${errorText(error)}\n${said}`, { cause: error });
   }
+}
+
+/** The account of the operator, before its pods. */
+async function prepareAccount(client: KubeClient, namespace: string): Promise<void> {
+  await client.create(resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
+  const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: OPERATOR, namespace } };
+  await client.create(serviceAccounts, account);
+}
+
+/** Writes it where pods of Elasti see it. @returns its path in the pods */
+async function writeKubeconfig(name: string, server: string, token: string): Promise<string> {
+  const folder = join(cacheFolder(), "compiled");
+  await mkdir(folder, { recursive: true });
+  const config = {
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name: "proxy", cluster: { server } }],
+    users: [{ name: "operator", user: { token } }],
+    contexts: [{ name: "proxy", context: { cluster: "proxy", user: "operator" } }],
+    "current-context": "proxy",
+  };
+  await writeFile(join(folder, name), JSON.stringify(config));
+  return `/compiled/${name}`;
 }
 
 /** What a test of ours may do to the machine that the pods run on. */

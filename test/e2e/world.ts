@@ -19,6 +19,7 @@ import { type LocalCluster, type SampleAppOptions, sampleAppManifests } from "@e
 import type { ApiProxy } from "./api-proxy.ts";
 import { type Answer, type Ask, request } from "./client.ts";
 import { Sleeper } from "./sleeper.ts";
+import type { Stops } from "./stops.ts";
 
 export interface WorldOptions {
   readonly operators?: number;
@@ -30,6 +31,8 @@ export interface WorldOptions {
   readonly operatorEnv?: Readonly<Record<string, string>>;
   readonly resolverEnv?: Readonly<Record<string, string>>;
   readonly accounts?: readonly string[];
+  /** Sees, and may stop, what operators say to the API server. */
+  readonly stops?: Stops;
 }
 
 export const OPERATOR = "elasti-operator";
