@@ -37,6 +37,8 @@ export const defaultPorts = {
 
 export const paths = {
   notify: "/informer/incoming-request",
+  /** Asked by resolvers that have nothing to say, so that the next notification finds all of its way open. */
+  warm: "/informer/warm",
   /** `Upgrade: elasti-session` turns this request into a stream of JSON lines in both directions. */
   session: "/informer/session",
   queueStatus: "/queue-status",

@@ -57,6 +57,37 @@ describe("TokenReviewAuthenticator", () => {
     assert.equal(asked.length, 2);
   });
 
+  it("asks again in the background once half of the minute is over, so that nobody who keeps asking waits", async () => {
+    let verdict: Promise<TokenVerdict> = Promise.resolve({ authenticated: true, username: account });
+    const { reason, asked, clock } = setUp({ answer: () => verdict });
+    assert.equal(await reason("Bearer t1"), account);
+    await clock.advance(29_000);
+    await reason("Bearer t1");
+    assert.equal(asked.length, 1);
+    await clock.advance(1_000);
+    const review = Promise.withResolvers<TokenVerdict>();
+    verdict = review.promise;
+    assert.equal(await reason("Bearer t1"), account);
+    assert.equal(await reason("Bearer t1"), account);
+    assert.equal(asked.length, 2);
+    review.resolve({ authenticated: true, username: account });
+    await clock.advance(59_000);
+    // the answer that came in between is the one that counts
+    assert.equal(await reason("Bearer t1"), account);
+    assert.equal(asked.length, 3);
+  });
+
+  it("refuses a token once it is no longer accepted in the background", async () => {
+    let authenticated = true;
+    const { reason, clock } = setUp({ answer: async () => ({ authenticated, username: account }) });
+    assert.equal(await reason("Bearer t1"), account);
+    authenticated = false;
+    await clock.advance(30_000);
+    assert.equal(await reason("Bearer t1"), account);
+    await clock.advance(1);
+    assert.equal(await reason("Bearer t1"), "ELASTI_BAD_TOKEN");
+  });
+
   it("remembers a no for five seconds", async () => {
     const { reason, asked, clock } = setUp({ answer: async () => ({ authenticated: false }) });
     assert.equal(await reason("Bearer t1"), "ELASTI_BAD_TOKEN");

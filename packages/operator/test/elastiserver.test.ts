@@ -52,6 +52,16 @@ const problem = async (response: Response): Promise<Problem> => {
 };
 const good = { count: 1, svc: "web", namespace: "shop" };
 
+describe("what is asked to keep the way open", () => {
+  it("is answered to those who may notify, and wakes nothing", async () => {
+    waker.calls.length = 0;
+    const ask = (headers: Record<string, string>) => fetch(url("/informer/warm"), { headers });
+    assert.equal((await ask({ authorization: "Bearer resolver-token" })).status, 204);
+    assert.equal((await problem(await ask({}))).status, 401);
+    assert.deepEqual(waker.calls, []);
+  });
+});
+
 describe("notifications", () => {
   it("answers KubeElasti's message and what happened", async () => {
     waker.calls.length = 0;

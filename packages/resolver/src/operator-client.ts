@@ -3,6 +3,7 @@ import { type Clock, errorText } from "@elasti/core";
 import request from "undici/lib/api/api-request.js";
 import Pool from "undici/lib/dispatcher/pool.js";
 import type { OperatorDirectory, OperatorEndpoint } from "./operator-endpoints.ts";
+import type { Warmable } from "./warm-operators.ts";
 
 /** What became of a notification. `reason` is the code of the operator's problem document, or one of ours. */
 export type NotifyResult =
@@ -50,7 +51,7 @@ const certainReasons = new Set(["ELASTI_SCALE_QUOTA", "ELASTI_SCALE_REFUSED"]);
 const maxAnswerBytes = 64 * 1024;
 
 /** Sends notifications to any replica of the operator, and to the next one at once when a replica cannot be reached. */
-export class OperatorClient implements Notifier {
+export class OperatorClient implements Notifier, Warmable {
   readonly #options: OperatorClientOptions;
   readonly #pools = new Map<string, Pool>();
   readonly #stopListening: () => void;
@@ -78,6 +79,12 @@ export class OperatorClient implements Notifier {
     return failure;
   }
 
+  async warm(): Promise<void> {
+    const token = await this.#options.token().catch(() => undefined);
+    // whoever cannot be reached, or knows no such path, has nothing to be warmed
+    await Promise.allSettled(this.#order().map((endpoint) => this.#send(endpoint, { path: paths.warm }, token)));
+  }
+
   async close(): Promise<void> {
     this.#stopListening();
     if (!this.#closing.signal.aborted) this.#closing.abort(new Error("closed"));
@@ -97,18 +104,36 @@ export class OperatorClient implements Notifier {
   }
 
   async #ask(endpoint: OperatorEndpoint, notification: Notification, token: string | undefined): Promise<NotifyResult> {
+    try {
+      const asked = { path: paths.notify, body: JSON.stringify(notification) };
+      const { status, text, retryAfterMs } = await this.#send(endpoint, asked, token);
+      return resultOf(status, text, retryAfterMs);
+    } catch (error) {
+      const { name, address, port } = endpoint;
+      return {
+        ok: false,
+        reason: "ELASTI_OPERATOR_UNREACHABLE",
+        detail: `${name} at ${address}:${port}: ${errorText(error)}`,
+        certain: false,
+      };
+    }
+  }
+
+  /** A POST of what has a body, a GET of what has none. @throws when no answer came */
+  async #send(endpoint: OperatorEndpoint, asked: { path: string; body?: string }, token: string | undefined) {
     const { clock, timeoutMs = 10_000 } = this.#options;
+    const { path, body } = asked;
     const late = new AbortController();
     const timer = clock.after(timeoutMs, () => late.abort(new Error(`no answer within ${timeoutMs} ms`)));
     try {
       const response = await request.call(this.#pool(endpoint), {
-        path: paths.notify,
-        method: "POST",
+        path,
+        method: body === undefined ? "GET" : "POST",
         headers: {
-          "content-type": "application/json",
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         },
-        body: JSON.stringify(notification),
+        body: body ?? null,
         signal: AbortSignal.any([late.signal, this.#closing.signal]),
       });
       let text = "";
@@ -117,16 +142,13 @@ export class OperatorClient implements Notifier {
         if (text.length > maxAnswerBytes) throw new Error("the answer is too long");
       }
       const retryAfter = Number(response.headers["retry-after"]);
-      return resultOf(response.statusCode, text, Number.isFinite(retryAfter) ? retryAfter * 1_000 : undefined);
-    } catch (error) {
-      const { name, address, port } = endpoint;
-      const why = errorText(late.signal.aborted ? late.signal.reason : error);
       return {
-        ok: false,
-        reason: "ELASTI_OPERATOR_UNREACHABLE",
-        detail: `${name} at ${address}:${port}: ${why}`,
-        certain: false,
+        status: response.statusCode,
+        text,
+        retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1_000 : undefined,
       };
+    } catch (error) {
+      throw late.signal.aborted ? late.signal.reason : error;
     } finally {
       timer.cancel();
     }

@@ -13,6 +13,7 @@ import { OperatorEndpoints } from "./operator-endpoints.ts";
 import { Resolver } from "./resolver.ts";
 import { OperatorSessions } from "./session.ts";
 import { TokenFile } from "./token-file.ts";
+import { WarmOperators } from "./warm-operators.ts";
 
 export interface ProcessDependencies {
   /** Closed by whoever made it, after the process. */
@@ -81,6 +82,7 @@ export function createResolver(config: ResolverConfig, deps: ProcessDependencies
   const tokens = new TokenFile(config.tokenFile, { clock, logger });
   const token = () => tokens.token();
   const notifier = lifecycle.add("operator client", new OperatorClient({ endpoints, clock, token }));
+  lifecycle.add("warm operators", new WarmOperators({ operators: notifier, clock }));
   const activation = lifecycle.add(
     "activation",
     new OperatorActivation({

@@ -74,6 +74,25 @@ describe("operator client", () => {
     assert.equal(clock.pendingTimers, 0);
   });
 
+  it("asks every replica with its token for nothing, and uses that connection for the next notification", async (t) => {
+    const seen: string[] = [];
+    const connections = new Set<unknown>();
+    const port = await replica(t, (request, response) => {
+      seen.push(`${request.method} ${request.url} ${request.headers.authorization}`);
+      connections.add(request.socket);
+      if (request.method === "GET") response.writeHead(204).end();
+      else response.end(JSON.stringify(accepted));
+    });
+    const { operator, clock } = client(t, [endpoint(port), endpoint((await deadPod()).port, false)]);
+    await operator.warm();
+    assert.deepEqual(seen, ["GET /informer/warm Bearer secret"]);
+    // the answer is read before its connection is free
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal((await operator.notify(notification)).ok, true);
+    assert.equal(connections.size, 1);
+    assert.equal(clock.pendingTimers, 0);
+  });
+
   it("goes to the next replica at once when one cannot be reached, is stopping or is busy", async (t) => {
     const asked: string[] = [];
     const refuse = (reason: string) => (_: unknown, response: ServerResponse) => {

@@ -85,7 +85,9 @@ export class StaticAuthenticator implements Authenticator {
 }
 
 interface Remembered {
-  readonly outcome: Promise<AuthOutcome>;
+  outcome: Promise<AuthOutcome>;
+  /** From then on whoever asks has it asked again in the background. */
+  renewFrom: number;
   /** Clock.monotonic() after which it is asked again; infinite while the review is under way. */
   until: number;
 }
@@ -133,6 +135,7 @@ export class TokenReviewAuthenticator implements Authenticator {
     if (known !== undefined && this.#clock.monotonic() < known.until) {
       this.#cache.delete(hash);
       this.#cache.set(hash, known);
+      if (this.#clock.monotonic() >= known.renewFrom) this.#renew(hash, known, token);
       return known.outcome;
     }
     this.#cache.delete(hash);
@@ -140,7 +143,11 @@ export class TokenReviewAuthenticator implements Authenticator {
       const error = operatorErrors.ELASTI_TOKEN_REVIEW_UNAVAILABLE("too many tokens are under review");
       return Promise.resolve({ ok: false, error });
     }
-    const entry: Remembered = { outcome: this.#review(token), until: Number.POSITIVE_INFINITY };
+    const entry: Remembered = {
+      outcome: this.#review(token),
+      until: Number.POSITIVE_INFINITY,
+      renewFrom: Number.POSITIVE_INFINITY,
+    };
     this.#cache.set(hash, entry);
     this.#trim();
     void entry.outcome.then((outcome) => this.#settle(hash, entry, outcome));
@@ -167,6 +174,19 @@ export class TokenReviewAuthenticator implements Authenticator {
     }
   }
 
+  /** Asks again before the answer is too old, so that nobody who keeps asking ever waits for it. */
+  #renew(hash: string, known: Remembered, token: string): void {
+    if (this.#pending >= this.#maxPending) return;
+    known.renewFrom = Number.POSITIVE_INFINITY;
+    void this.#review(token).then((outcome) => {
+      if (this.#cache.get(hash) !== known) return;
+      // no answer is not an answer: what is known stands until its time is over
+      if (!outcome.ok && outcome.error.retryable) return;
+      known.outcome = Promise.resolve(outcome);
+      this.#settle(hash, known, outcome);
+    });
+  }
+
   #settle(hash: string, entry: Remembered, outcome: AuthOutcome): void {
     if (!outcome.ok && outcome.error.retryable) {
       // no answer is not an answer: the next request asks again
@@ -174,6 +194,7 @@ export class TokenReviewAuthenticator implements Authenticator {
       return;
     }
     entry.until = this.#clock.monotonic() + (outcome.ok ? this.#positiveMs : this.#negativeMs);
+    entry.renewFrom = outcome.ok ? entry.until - this.#positiveMs / 2 : Number.POSITIVE_INFINITY;
   }
 
   #trim(): void {

@@ -9,7 +9,7 @@ import {
 } from "@elasti/api";
 import { type Clock, ElastiError, errorText, type Logger, type Metrics } from "@elasti/core";
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from "@fastify/type-provider-typebox";
-import Fastify, { type FastifyError, type FastifyReply } from "fastify";
+import Fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { operatorErrors } from "../errors.ts";
 import type { Authenticator } from "./auth.ts";
 import { health, type ReadinessCheck } from "./health.ts";
@@ -148,14 +148,16 @@ export class ElastiServer {
           : operatorErrors.ELASTI_NO_SUCH_PATH(`${path} is not served here`);
       return this.#fail(reply, error);
     });
+    const authenticated = async (request: FastifyRequest) => {
+      const outcome = await this.#deps.authenticator.authenticate(request.headers.authorization);
+      if (!outcome.ok) throw outcome.error;
+    };
+    app.get(paths.warm, { onRequest: authenticated }, (_request, reply) => reply.code(204).send());
     app.post(
       paths.notify,
       {
         schema: { body: NotificationSchema, response: { 200: NotificationReplySchema } },
-        onRequest: async (request) => {
-          const outcome = await this.#deps.authenticator.authenticate(request.headers.authorization);
-          if (!outcome.ok) throw outcome.error;
-        },
+        onRequest: authenticated,
       },
       async (request, reply) => {
         const answer = await this.#wake(request.body);
