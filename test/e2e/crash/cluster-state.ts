@@ -135,7 +135,8 @@ export class ClusterState {
 function statusOf({ status = {} }: ElastiService): unknown {
   // the last wake and the last drain are history: requests that come while it falls asleep add to it
   const { epoch: _, drainEpoch: __, lastWake: ___, conditions = [], routes = [], ...rest } = status;
-  const timeless = Object.entries(rest).filter(([key]) => !key.endsWith("Time"));
+  const says = (value: unknown) => !Array.isArray(value) || value.length > 0;
+  const timeless = Object.entries(rest).filter(([key, value]) => !key.endsWith("Time") && says(value));
   return {
     ...Object.fromEntries(timeless),
     routes: routes.map(({ resolverPort: _port, ...route }) => route),

@@ -20,7 +20,7 @@ import { Slot, sleepy } from "./slot.ts";
 import type { Stand } from "./stand.ts";
 
 /** How long a stage may take until the cluster is as after an undisturbed one. */
-const settleTimeoutMs = 60_000;
+const settleTimeoutMs = 30_000;
 /** How long a service may take to reach its point. */
 const arriveTimeoutMs = 20_000;
 /** When nobody came to his point for so long, nobody else will; all the sooner when those left come in some runs only. */
@@ -314,7 +314,9 @@ export class CrashRun {
     if (await state.until(() => isDeepStrictEqual(state.snapshot(slot.name), expected), settleTimeoutMs)) return;
     alive.delete(slot);
     const about = victim === undefined ? `${stage} in mode ${slot.mode}` : textOf(victim);
-    this.failures.push(`${slot.name}: killed ${about}: ${difference(expected, state.snapshot(slot.name))}`);
+    const failure = `${slot.name}: killed ${about}: ${difference(expected, state.snapshot(slot.name))}`;
+    console.log(failure);
+    this.failures.push(failure);
   }
 
   /** Waits until nothing changes any more, and keeps how things stand then. */
