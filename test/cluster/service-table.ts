@@ -36,7 +36,7 @@ export class ServiceTable {
     namespace: string,
     service: string,
     fits: (ports: readonly number[]) => boolean,
-    timeoutMs = 20_000,
+    timeoutMs = 60_000,
   ): Promise<void> {
     const end = Date.now() + timeoutMs;
     for (;;) {

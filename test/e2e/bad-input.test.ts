@@ -155,7 +155,7 @@ describe("bad input", { concurrency: 6 }, () => {
   });
 
   it("gives a Service to the first of two ElastiServices", async () => {
-    const web = await world.sleeper({ name: "contested" });
+    const web = await world.sleeper({ name: "contested", spec: { routing: { graceSeconds: 1 } } });
     await world.elastiService("zz-second", { service: "contested", scaleTargetRef: target("contested") });
     await notReady("zz-second", "DuplicateService", /ElastiService contested already has the Service contested/);
     assert.equal((await web.ask()).status, 200);

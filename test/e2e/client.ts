@@ -1,6 +1,9 @@
 import http from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 
+/** How long a test waits for what must come: images, probes and a second kubelet's turn take longer on a real cluster. */
+export const patienceMs = process.env.ELASTI_TEST_KUBECONFIG === undefined ? 20_000 : 60_000;
+
 export interface Ask {
   readonly path?: string;
   readonly method?: string;
@@ -28,7 +31,7 @@ export interface Answer {
 
 /** Sends one request, once. Rejects when the connection fails. */
 export function request(options: Ask & { host: string; port: number }): Promise<Answer> {
-  const { host, port, path = "/", method = "GET", body, headers = {}, timeoutMs = 20_000 } = options;
+  const { host, port, path = "/", method = "GET", body, headers = {}, timeoutMs = patienceMs } = options;
   const sized = body !== undefined && headers["transfer-encoding"] === undefined;
   const startedAt = performance.now();
   return new Promise((resolve, reject) => {

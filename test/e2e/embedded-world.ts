@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { elastiAccounts, installElasti, pidOf, startLocalCluster } from "@elasti/local";
 import { ApiProxy } from "./api-proxy.ts";
+import { patienceMs } from "./client.ts";
 import { fastOperator, World, type WorldOptions } from "./world.ts";
 
 /** The embedded cluster with Elasti's real processes on it. */
@@ -33,7 +34,7 @@ export async function startEmbeddedWorld(options: WorldOptions): Promise<World> 
       resolvers: options.resolvers ?? 1,
       env: {
         operator: { ...fastOperator, KUBECONFIG: kubeconfig, ...options.operatorEnv },
-        resolver: { ELASTI_SETTLE_TIME: "300ms", ...options.resolverEnv },
+        resolver: { ELASTI_SETTLE_TIME: "1s", ...options.resolverEnv },
       },
       logDir: folder,
       ...(options.prometheusUrl === undefined ? {} : { prometheusUrl: options.prometheusUrl }),
@@ -48,7 +49,7 @@ export async function startEmbeddedWorld(options: WorldOptions): Promise<World> 
       },
       async backends(node: 1 | 2, ns: string, name: string, fits: (ports: readonly number[]) => boolean) {
         const look = (found: readonly { port: number }[]) => fits(found.map(({ port }) => port));
-        await cluster.waitForBackends(node, `${ns}/${name}`, look, AbortSignal.timeout(20_000));
+        await cluster.waitForBackends(node, `${ns}/${name}`, look, AbortSignal.timeout(patienceMs));
       },
       close,
     };

@@ -47,7 +47,7 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
     const web = await busy("swap");
     assert.ok(await world.isDirect(await web.ask("/", world.clientOptions)));
     exporter.set("swap", 0);
-    const phases = await web.phasesUntil("Asleep", 20_000);
+    const phases = await web.phasesUntil("Asleep");
     assert.deepEqual(phases, ["Serving", "Draining", "Sealed", "Asleep"]);
     await web.sleeps();
     await web.parked(false);

@@ -15,7 +15,7 @@ import {
 import { silentLogger, systemClock } from "@elasti/core";
 import { type Deployment, type EndpointSlice, type Pod, Reflector, resources, type Service } from "@elasti/kube";
 import { WebSocket } from "ws";
-import { type Answer, type Ask, request } from "./client.ts";
+import { type Answer, type Ask, patienceMs, request } from "./client.ts";
 import type { World } from "./world.ts";
 
 /** A sample app under an ElastiService of the same name. */
@@ -81,14 +81,14 @@ export class Sleeper {
     phase: Phase,
     options: { after?: number; when?: (es: ElastiService) => boolean; timeoutMs?: number } = {},
   ): Promise<ElastiService> {
-    const { after = -1, when = () => true, timeoutMs = 20_000 } = options;
+    const { after = -1, when = () => true, timeoutMs = patienceMs } = options;
     const look = (es: ElastiService | undefined) =>
       es?.status?.phase === phase && (es.status.epoch ?? 0) > after && when(es) ? es : undefined;
     return this.#until(`phase ${phase}`, look, timeoutMs);
   }
 
   /** Every phase from now until it is in this one, in order. */
-  async phasesUntil(phase: Phase, timeoutMs = 20_000): Promise<Phase[]> {
+  async phasesUntil(phase: Phase, timeoutMs = patienceMs): Promise<Phase[]> {
     const phases: Phase[] = [];
     await this.#until(
       `phase ${phase}`,
@@ -118,7 +118,7 @@ export class Sleeper {
   }
 
   /** Resolves once a condition is as asked. */
-  async condition(type: string, fits: (condition: Condition) => boolean, timeoutMs = 20_000): Promise<Condition> {
+  async condition(type: string, fits: (condition: Condition) => boolean, timeoutMs = patienceMs): Promise<Condition> {
     const find = (es: ElastiService | undefined) =>
       es?.status?.conditions?.find((one) => one.type === type && fits(one));
     return await this.#until(`condition ${type}`, find, timeoutMs);

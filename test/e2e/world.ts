@@ -17,7 +17,7 @@ import {
 } from "@elasti/kube";
 import { type LocalCluster, type SampleAppOptions, sampleAppManifests } from "@elasti/local";
 import type { ApiProxy } from "./api-proxy.ts";
-import { type Answer, type Ask, request } from "./client.ts";
+import { type Answer, type Ask, patienceMs, request } from "./client.ts";
 import { Sleeper } from "./sleeper.ts";
 import type { Stops } from "./stops.ts";
 
@@ -97,7 +97,7 @@ export class World {
     namespace: string | undefined,
     name: string,
     look: (object: T | undefined) => V | undefined | false,
-    timeoutMs = 20_000,
+    timeoutMs = patienceMs,
   ): Promise<V> {
     const fieldSelector = `metadata.name=${name}`;
     const options = {
@@ -202,7 +202,7 @@ export class World {
   }
 
   /** Sets the replicas of a component and waits until so many are ready and no other is left. */
-  async scale(component: string, replicas: number, { wait = true, timeoutMs = 20_000 } = {}): Promise<void> {
+  async scale(component: string, replicas: number, { wait = true, timeoutMs = patienceMs } = {}): Promise<void> {
     await this.client.patch(resources.deployments, this.system, component, "merge", { spec: { replicas } });
     if (!wait) return;
     await this.until<Deployment, true>(

@@ -45,6 +45,10 @@ const programs = "packages/{core,api,kube,scaling,operator,resolver}/src/**/*.ts
  * of conditions, kinds of verdicts. A new literal has to be explained in docs/troubleshooting.md or be listed here.
  */
 const notReasons: ReadonlySet<string> = new Set([
+  "Deployment",
+  "ScaledObject",
+  // in a log line: a kind that may be missing
+  "NotInstalled",
   ...["Active", "Unknown", "Healthy", "Unhealthy", "NoSeries", "True", "False", "Normal", "Warning", "None"],
   ...[
     "Bearer",
