@@ -36,6 +36,9 @@ const EACH = cluster === "real" ? 8 : 4;
 /** After this the operators know that nobody waits any more: resolvers report once a second. */
 const REPORTED_MS = 1_200;
 
+/** A wake of which more is ours is told. */
+const TOLD_MS = 100;
+
 const results: Results = { samples: new Map(), controls: new Map(), lost: 0 };
 for (const start of starts) {
   results.samples.set(start, []);
@@ -64,6 +67,7 @@ try {
         try {
           const sample = await wakeOnce(woken, moments, ground.localAddress(done));
           results.samples.get(startMs)!.push(sample);
+          if (sample.notifyToScaleMs + sample.overheadMs > TOLD_MS) tell(`slow: ${JSON.stringify(sample)}`);
           if (moments instanceof RealMoments) await phases.add(sample, moments);
         } catch (error) {
           results.lost += 1;

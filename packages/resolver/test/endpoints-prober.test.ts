@@ -172,7 +172,8 @@ describe("probe checks", () => {
 
 describe("pause between attempts", () => {
   for (const [waited, last, expected] of [
-    [0, "refused", 5],
+    [0, "refused", 2],
+    [200, "refused", 4],
     [0, "rejected", 20],
     [1_000, "refused", 20],
     [5_000, "refused", 100],

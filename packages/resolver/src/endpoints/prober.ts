@@ -4,7 +4,7 @@ import type { ProbeBudget } from "./probe-budget.ts";
 import { type Attempt, type CheckOptions, tryCheck, tryConnect } from "./probe-check.ts";
 
 const connectTimeoutMs = 1_000;
-const minPauseMs = 5;
+const minPauseMs = 2;
 const maxPauseMs = 250;
 /** After the app itself said no. */
 const minPauseAfterNoMs = 20;
