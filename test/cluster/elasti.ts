@@ -46,6 +46,9 @@ export const rules: Readonly<Record<Component, readonly Rule[]>> = {
     rule("apps", ["deployments/scale", "statefulsets/scale"], ["get", "patch", "update"]),
     rule("argoproj.io", ["rollouts"], read),
     rule("argoproj.io", ["rollouts/scale"], ["get", "patch", "update"]),
+    // kinds that tests bring along
+    rule("example.com", ["fleets"], read),
+    rule("example.com", ["fleets/scale"], ["get", "patch", "update"]),
     rule("elasti.test", ["widgets"], read),
     rule("elasti.test", ["widgets/scale"], ["get", "patch", "update"]),
     rule("autoscaling", ["horizontalpodautoscalers"], read),
