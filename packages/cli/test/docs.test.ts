@@ -81,8 +81,6 @@ const notReasons: ReadonlySet<string> = new Set([
   ],
   // of what is cleaned up, in a log line
   "NoElastiService",
-  // of a kind that is not looked for, in a log line
-  "NotInstalled",
   // events that are declared and not recorded
   "Restored",
 ]);
