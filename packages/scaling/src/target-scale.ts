@@ -234,6 +234,7 @@ export class TargetScale {
   async #fenceNow(request: FenceRequest): Promise<FenceResult> {
     let way: FenceWay = "epoch";
     let landed = false;
+    let refused = false;
     for (let attempt = 0; attempt < FENCE_ATTEMPTS; attempt += 1) {
       const before = await this.#read();
       landed ||= before.replicas === 0;
@@ -251,7 +252,9 @@ export class TargetScale {
         this.#known = undefined;
         if (isConflict(error)) continue;
         if (way === "step" || !isRefusedApply(error)) throw this.#failure(error);
-        way = "step";
+        // the first time it may have been a bad moment of the API server
+        if (refused) way = "step";
+        refused = true;
       }
     }
     throw scalingErrors.ELASTI_SCALE_CONTENDED(

@@ -275,6 +275,23 @@ describe("ScaleHandler", () => {
       assert.equal(await handler.zero({ ref: web, resourceVersion: before.resourceVersion }), "conflict");
     });
 
+    it("asks once more where the apply failed for a moment, and adds no pod", async () => {
+      store.put(web, 3);
+      let failed = false;
+      store.before = (call) => {
+        if (!call.startsWith("fence") || failed) return;
+        failed = true;
+        throw kubeErrors.ELASTI_KUBE_UNAVAILABLE("etcdserver: leader changed", {
+          details: { status: 500, sent: true },
+        });
+      };
+      assert.equal((await handler.fence({ ref: web, epoch: 7, replicas: 1 })).replicas, 3);
+      assert.deepEqual(
+        store.writes.map(({ kind, replicas }) => [kind, replicas]),
+        [["fence", 3]],
+      );
+    });
+
     it("leaves what others make of it on the way back", async () => {
       store.put(web, 3, "none");
       store.before = (call) => {
