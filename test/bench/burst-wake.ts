@@ -8,6 +8,7 @@ import { errorText } from "@elasti/core";
 import { wallMs } from "./connection.ts";
 import { count, median, rounded, tell } from "./figures.ts";
 import { clusterOf, insideReal } from "./inside-real.ts";
+import { RealMoments } from "./real-moments.ts";
 import { embeddedGround, realGround, type WakeGround } from "./wake-ground.ts";
 import { controlOnce, firstAnswer } from "./wake-samples.ts";
 import { makeTargets, putToSleep } from "./wake-targets.ts";
@@ -60,6 +61,11 @@ try {
     const from = wallMs();
     await all();
     const ms = wallMs() - from;
+    if (moments instanceof RealMoments) {
+      const scales = (await moments.callsSince(from)).filter(({ resource }) => resource === "deployments/scale");
+      const last = Math.max(...scales.map(({ receivedAt }) => receivedAt)) - from;
+      tell(`${scales.length} PATCHes of /scale, the last came in after ${rounded(last)} ms`);
+    }
     await new Promise((resolve) => setTimeout(resolve, REPORTED_MS));
     for (const target of targets) await putToSleep(host, target);
     return ms;
