@@ -20,7 +20,7 @@ import { Slot, sleepy } from "./slot.ts";
 import type { Stand } from "./stand.ts";
 
 /** How long a stage may take until the cluster is as after an undisturbed one. */
-const settleTimeoutMs = 30_000;
+const settleTimeoutMs = 60_000;
 /** How long a service may take to reach its point. */
 const arriveTimeoutMs = 20_000;
 /** When nobody came to his point for so long, nobody else will; all the sooner when those left come in some runs only. */
