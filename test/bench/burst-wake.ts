@@ -62,15 +62,20 @@ try {
     await all();
     const ms = wallMs() - from;
     if (moments instanceof RealMoments) {
-      const scales = (await moments.callsSince(from)).filter(({ resource }) => resource === "deployments/scale");
+      const scales = (await moments.callsSince(from)).filter(
+        ({ resource, verb }) => resource === "deployments/scale" && verb === "patch",
+      );
       const last = Math.max(...scales.map(({ receivedAt }) => receivedAt)) - from;
-      tell(`${scales.length} PATCHes of /scale, the last came in after ${rounded(last)} ms`);
+      const codes = [...Map.groupBy(scales, ({ code }) => code)].map(([code, all]) => `${all.length} times ${code}`);
+      tell(`PATCHes of /scale: ${codes.join(", ")}; the last came in after ${rounded(last)} ms`);
     }
     await new Promise((resolve) => setTimeout(resolve, REPORTED_MS));
     for (const target of targets) await putToSleep(host, target);
     return ms;
   }
 
+  await Promise.all(targets.map(({ asleep }) => asleep));
+  for (const { app } of targets) await ground.leads(app.name);
   tell(`${services} services, ${rounds} rounds`);
   for (let round = 1; round <= rounds; round++) {
     bursts.push(await timed(wakeAll));

@@ -10,6 +10,8 @@ import { RealMoments } from "./real-moments.ts";
 export interface WakeGround<M extends Moments = Moments> {
   readonly host: Host;
   moments(apps: readonly string[]): Promise<M & { close(): unknown }>;
+  /** Resolves once the clients' node leads a new Service to something: until then what is sent to it is dropped. */
+  leads(service: string): Promise<void>;
   /** Another client's address, where clients have more than one. */
   localAddress(index: number): string | undefined;
   close(): Promise<void>;
@@ -29,6 +31,9 @@ export async function embeddedGround(): Promise<WakeGround> {
     return {
       host,
       moments: async (apps) => new EmbeddedMoments(cluster, apps),
+      leads: async (service) => {
+        await cluster.waitForBackends(1, `default/${service}`, (backends) => backends.length > 0);
+      },
       localAddress: (index) => cluster.clientAddress(1, index),
       async close() {
         await host.close();
@@ -48,6 +53,7 @@ export async function realGround(): Promise<WakeGround<RealMoments>> {
   return {
     host,
     moments: (apps) => RealMoments.start(host.client, places, apps),
+    leads: (name) => host.world.backends({ namespace: "default", name }, (ports) => ports.length > 0),
     localAddress: () => undefined,
     close: () => host.close(),
   };

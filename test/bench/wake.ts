@@ -52,6 +52,7 @@ try {
   const targets = await makeTargets(host, starts, EACH);
   const moments = await ground.moments(targets.map(({ app }) => app.name));
   await Promise.all(targets.map(({ asleep }) => asleep));
+  for (const { app } of targets) await ground.leads(app.name);
   tell(`${wakes} wakes at start times of ${starts.join(", ")} ms, and as many controls`);
 
   let done = 0;
