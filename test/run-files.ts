@@ -19,7 +19,7 @@ export async function runFiles(
   options: { concurrency?: number; timeoutMs?: number } = {},
 ): Promise<Counts> {
   const counts: Counts = { passed: 0, failed: 0, missing: new Map() };
-  const { concurrency = Math.max(2, availableParallelism()), timeoutMs = 300_000 } = options;
+  const { concurrency = Math.max(2, availableParallelism()), timeoutMs = 600_000 } = options;
   const stream = run({ files: files.map((file) => join(root, file)), concurrency, cwd: root, timeout: timeoutMs });
   stream.on("test:pass", ({ name, details, skip, file }) => {
     const program = typeof skip === "string" ? /^missing program: (.*)$/.exec(skip)?.[1] : undefined;
