@@ -12,15 +12,7 @@ import {
   ScaleClient,
   WorkQueue,
 } from "@elasti/kube";
-import {
-  createScaler,
-  QueryClient,
-  ScaleHandler,
-  type Scaler,
-  ServerPolicy,
-  type TrafficSource,
-  type Verdict,
-} from "@elasti/scaling";
+import { createScaler, QueryClient, ScaleHandler, type Scaler, ServerPolicy, type Verdict } from "@elasti/scaling";
 import { AutoscalerWatch } from "./autoscalers/autoscaler-watch.ts";
 import { Autoscalers } from "./autoscalers/autoscalers.ts";
 import type { OperatorConfig } from "./config.ts";
@@ -36,6 +28,7 @@ import { Targets } from "./controller/targets.ts";
 import type { Authenticator } from "./elastiserver/auth.ts";
 import { ElastiServer } from "./elastiserver/server.ts";
 import { SessionHub } from "./elastiserver/session-hub.ts";
+import { trafficSource } from "./elastiserver/traffic-source.ts";
 import { defaultPatience } from "./failures/evidence.ts";
 import { WakeMonitor } from "./failures/wake-monitor.ts";
 import { ClusterView, type StoredElastiService } from "./lifecycle/cluster-view.ts";
@@ -110,24 +103,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     ]),
     keepMs: Math.min(1_000, config.pollingIntervalMs / 2),
   });
-  const traffic: TrafficSource = {
-    traffic: ({ namespace: ns, name }) => {
-      const { reporters, inFlight, held, lastRequestAtMs, observedSinceMs } = hub.traffic(ns, name);
-      return {
-        required: resolverSet.required(),
-        // resolvers report what changes, so of one that is connected the numbers are those of now
-        reports: reporters.map((resolver) => ({
-          resolver,
-          heardAtMs: clock.now(),
-          observedSinceMs: observedSinceMs ?? clock.now(),
-          inFlight,
-          held,
-          lastRequestAtMs,
-        })),
-      };
-    },
-  };
-
+  const traffic = trafficSource(hub, () => resolverSet.required(), clock);
   const ports = new PortTable({ client, clock, logger }, { namespace });
   const orphans = new Orphans({ client, view, routing, ports, logger });
   const orphanQueue = new WorkQueue({ clock, logger, concurrency: 1, backoff: { minMs: 100, maxMs: 60_000 } });
