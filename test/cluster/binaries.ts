@@ -1,11 +1,5 @@
-import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { cacheFolder } from "./places.ts";
-import { goProgram } from "./requirements.ts";
+import { ensureGoTools } from "./go-tools.ts";
 
 /** Versions that Elasti is tested on; the folder has the go.mod that names all of its programs as tools. */
 export const versions = {
@@ -31,40 +25,40 @@ export class Binaries {
   }
 }
 
-/**
- * The programs of a version, built where the cache has none: 5 minutes and 2 GB of memory for the first time. The cache's key is
- * the module's own sum, so that whoever changes the module builds anew.
- */
+/** The programs of a version, built where the cache has none: 5 minutes and 2 GB of memory for the first time. */
 export async function ensureBinaries(which: Which, say: (line: string) => void): Promise<Binaries> {
   const { folder, version } = versions[which];
-  const module = join(import.meta.dirname, folder);
-  const key = createHash("sha256")
-    .update(await readFile(join(module, "go.mod")))
-    .update(await readFile(join(module, "go.sum")))
-    .digest("hex")
-    .slice(0, 12);
-  const home = join(cacheFolder(), `kubernetes-${version}-${key}`);
-  const binaries = new Binaries(home, version);
-  if (existsSync(join(home, "complete"))) return binaries;
-  say(`building Kubernetes ${version} from source, which takes about five minutes the first time`);
-  const building = `${home}.${process.pid}`;
-  await mkdir(building, { recursive: true });
-  try {
-    const [major, minor] = version.split(".");
-    const set = (name: string, value = "") => `-X k8s.io/component-base/version.${name}=${value}`;
-    const flags = ["-s", "-w", set("gitVersion", `v${version}`), set("gitMajor", major), set("gitMinor", minor)];
-    const child = spawn(goProgram(), ["install", "-ldflags", flags.join(" "), "tool"], {
-      cwd: module,
-      env: { ...process.env, CGO_ENABLED: "0", GOBIN: building, GOFLAGS: "-mod=readonly -buildvcs=false" },
-      stdio: ["ignore", "inherit", "inherit"],
-    });
-    const [code] = (await once(child, "exit")) as [number | null];
-    if (code !== 0) throw new Error(`go install ended with ${code} in ${module}`);
-    await writeFile(join(building, "complete"), "");
-    await rm(home, { recursive: true, force: true });
-    await rename(building, home);
-  } finally {
-    await rm(building, { recursive: true, force: true });
-  }
-  return binaries;
+  const [major = "", minor = ""] = version.split(".");
+  const component = "k8s.io/component-base/version";
+  const variables = {
+    [`${component}.gitVersion`]: `v${version}`,
+    [`${component}.gitMajor`]: major,
+    [`${component}.gitMinor`]: minor,
+  };
+  const about = { name: "Kubernetes", version, folder, variables, cost: "five minutes" };
+  return new Binaries(await ensureGoTools(about, say), version);
+}
+
+const helmVersion = "3.22.0";
+
+/** The real helm, built where the cache has none. @returns its path */
+export async function ensureHelm(say: (line: string) => void): Promise<string> {
+  // what `helm template` and `helm lint` take the cluster to be when there is none
+  const [major = "", minor = ""] = versions.newest.version.split(".");
+  const home = "helm.sh/helm/v3";
+  const variables = {
+    [`${home}/internal/version.version`]: `v${helmVersion}`,
+    [`${home}/pkg/chartutil.k8sVersionMajor`]: major,
+    [`${home}/pkg/chartutil.k8sVersionMinor`]: minor,
+    [`${home}/pkg/lint/rules.k8sVersionMajor`]: major,
+    [`${home}/pkg/lint/rules.k8sVersionMinor`]: minor,
+  };
+  const about = { name: "Helm", version: helmVersion, folder: "helm", variables, cost: "a minute" };
+  return join(await ensureGoTools(about, say), "helm");
+}
+
+/** The real CoreDNS, built where the cache has none. @returns its path */
+export async function ensureCoreDns(say: (line: string) => void): Promise<string> {
+  const about = { name: "CoreDNS", version: "1.15.0", folder: "coredns", variables: {}, cost: "two minutes" };
+  return join(await ensureGoTools(about, say), "coredns");
 }

@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import type { Which } from "./binaries.ts";
+import { ensureHelm, type Which } from "./binaries.ts";
 import { type ClusterState, down, up } from "./cluster.ts";
 import { addresses, Places, repository } from "./places.ts";
 
 /** What a program learns of the cluster that it runs inside of. */
-function environment(places: Places, state: ClusterState): Record<string, string> {
+function environment(places: Places, state: ClusterState, helm: string | undefined): Record<string, string> {
   return {
     ELASTI_TEST_KUBECONFIG: places.kubeconfig,
     // a node of ours: its processes can be stopped and killed
@@ -13,6 +13,7 @@ function environment(places: Places, state: ClusterState): Record<string, string
     // where pods reach what a program serves
     ELASTI_TEST_HOST: addresses.node[1],
     ELASTI_TEST_VERSION: state.version,
+    ...(helm === undefined ? {} : { ELASTI_TEST_HELM: helm }),
   };
 }
 
@@ -24,9 +25,16 @@ function environment(places: Places, state: ClusterState): Record<string, string
  */
 export async function runInside(
   args: readonly string[],
-  options: { name: string; version?: Which; say?: (line: string) => void },
+  options: {
+    name: string;
+    version?: Which;
+    /** Programs that it wants: the network is not reached from inside. */
+    helm?: boolean;
+    say?: (line: string) => void;
+  },
 ): Promise<number> {
   const { name, say = () => {} } = options;
+  const helm = options.helm === true ? await ensureHelm(say) : undefined;
   const state = await up(options);
   say(`Kubernetes ${state.version} is up`);
   const stop = () => {
@@ -37,7 +45,7 @@ export async function runInside(
     const places = new Places(name);
     const child = spawn("nsenter", [`--net=/run/netns/${places.netns(1)}`, process.execPath, ...args], {
       cwd: repository,
-      env: { ...process.env, ...environment(places, state) },
+      env: { ...process.env, ...environment(places, state, helm) },
       stdio: "inherit",
     });
     const [code] = (await once(child, "exit")) as [number | null];

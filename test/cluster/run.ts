@@ -22,7 +22,7 @@ async function main(): Promise<number> {
   const runner = [join(import.meta.dirname, "..", "run-files.ts"), "--one-by-one", ...files];
   if (process.env.ELASTI_TEST_KUBECONFIG === undefined) {
     const version = (process.env.ELASTI_TEST_VERSION ?? "newest") as Which;
-    return await runInside(runner, { name: "test", version, say: (line) => console.log(line) });
+    return await runInside(runner, { name: "test", version, helm: true, say: (line) => console.log(line) });
   }
   const child = spawn(process.execPath, runner, { cwd: repository, stdio: "inherit" });
   const [code] = (await once(child, "exit")) as [number | null];

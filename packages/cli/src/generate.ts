@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { elastiServiceCrd, SpecSchema, StatusSchema } from "@elasti/api";
 import { stringify } from "yaml";
+import { chartFiles } from "./chart/chart-files.ts";
 import { configurationPage } from "./configuration-page.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
@@ -46,6 +47,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
   return {
     "deploy/crd/elastiservices.yaml": `# Made by npm run generate from packages/api/src/elasti-service.ts\n${stringify(elastiServiceCrd(), { lineWidth: 0, aliasDuplicateObjects: false })}`,
     "docs/reference/elastiservice.md": referencePage(),
+    ...chartFiles({ operator: operator.operatorSettings, resolver: resolver.settings }),
     "docs/reference/configuration.md": configurationPage([
       {
         title: "Operator",

@@ -31,7 +31,12 @@ describe("page of the settings", () => {
   });
 
   it("puts what must be given first, and keeps bars within their cells", () => {
-    const common = { description: "left | right", expected: "text", parse: (text: string) => text };
+    const common = {
+      description: "left | right",
+      expected: "text",
+      parse: (text: string) => text,
+      schema: { type: "string" } as const,
+    };
     const settings = {
       b: { ...common, env: "A_SECOND", fallback: "", secret: true },
       a: { ...common, env: "B_FIRST" },

@@ -1,6 +1,6 @@
 import type { Static, TSchema } from "typebox";
 import { Value } from "typebox/value";
-import { parseDuration } from "./durations.ts";
+import { durationPattern, parseDuration } from "./durations.ts";
 import { defineErrors, ElastiError, errorText } from "./errors.ts";
 
 const errors = defineErrors({
@@ -18,8 +18,20 @@ export interface Setting<T> {
   readonly secret?: boolean;
   /** What a value looks like, for messages and documentation. */
   readonly expected: string;
+  /** JSON Schema of a value as it stands in YAML, for the values of the Helm chart. */
+  readonly schema: ValueSchema;
   /** Gives the value, or throws for a text that is not one. */
   parse(text: string): T;
+}
+
+/** The part of JSON Schema that describes one value. */
+export interface ValueSchema {
+  readonly type: "string" | "integer" | "boolean" | "array" | "object";
+  readonly pattern?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly enum?: readonly string[];
+  readonly items?: ValueSchema;
 }
 
 type Common = { env: string; fallback?: string; description: string; secret?: boolean };
@@ -30,6 +42,7 @@ export const setting = {
     return {
       ...common,
       expected: common.expected ?? "text",
+      schema: { type: "string", ...(common.pattern === undefined ? {} : { pattern: common.pattern.source }) },
       parse: (text) => {
         if (common.pattern !== undefined && !common.pattern.test(text)) throw new Error("does not match");
         return text;
@@ -41,6 +54,7 @@ export const setting = {
     return {
       ...common,
       expected: `a whole number from ${min} to ${max}`,
+      schema: { type: "integer", minimum: min, maximum: max },
       parse: (text) => {
         const value = Number(text);
         if (!/^-?\d+$/.test(text) || value < min || value > max) throw new Error("out of range");
@@ -54,6 +68,7 @@ export const setting = {
     return {
       ...common,
       expected: `a duration such as 30s or 5m, from ${minMs}ms to ${maxMs / 1000}s`,
+      schema: { type: "string", pattern: durationPattern },
       parse: (text) => {
         const value = parseDuration(text);
         if (value < minMs || value > maxMs) throw new Error("out of range");
@@ -65,6 +80,7 @@ export const setting = {
     return {
       ...common,
       expected: "true or false",
+      schema: { type: "boolean" },
       parse: (text) => {
         if (text !== "true" && text !== "false") throw new Error("neither true nor false");
         return text === "true";
@@ -75,6 +91,7 @@ export const setting = {
     return {
       ...common,
       expected: `one of ${common.values.join(", ")}`,
+      schema: { type: "string", enum: common.values },
       parse: (text) => {
         const found = common.values.find((value) => value === text);
         if (found === undefined) throw new Error("not in the list");
@@ -87,6 +104,7 @@ export const setting = {
     return {
       ...common,
       expected: "items separated by commas",
+      schema: { type: "array", items: { type: "string" } },
       parse: (text) =>
         text
           .split(",")
@@ -98,6 +116,7 @@ export const setting = {
   json<T extends TSchema>(common: Common & { schema: T; expected: string }): Setting<Static<T>> {
     return {
       ...common,
+      schema: { type: "object" },
       parse: (text) => Value.Parse(common.schema, JSON.parse(text)) as Static<T>,
     };
   },

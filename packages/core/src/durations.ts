@@ -7,6 +7,9 @@ const errors = defineErrors({
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const part = /(\d+(?:\.\d+)?)(ms|s|m|h|d)/y;
 
+/** What `parseDuration` accepts, as JSON Schema says it. */
+export const durationPattern = "^(0|([0-9]+(\\.[0-9]+)?(ms|s|m|h|d))+)$";
+
 /** Milliseconds of a duration such as `30s`, `1h30m`, `250ms` or `0`. Throws ELASTI_BAD_DURATION for anything else. */
 export function parseDuration(text: string): number {
   if (text === "0") return 0;
