@@ -40,6 +40,7 @@ export async function startEmbeddedWorld(options: WorldOptions): Promise<World> 
       ...(options.prometheusUrl === undefined ? {} : { prometheusUrl: options.prometheusUrl }),
     });
     const ground = {
+      kubeconfig: await cluster.kubeconfigPath(),
       clientAddress: cluster.clientAddress(1),
       resolverToken: async () => cluster.token(`system:serviceaccount:${namespace}:elasti-resolver`),
       prepare: <T>(deployment: T) => deployment,

@@ -46,6 +46,7 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
   const program = node?.kubectl ?? "kubectl";
   const kubectl = (...args: string[]) => run(program, "--kubeconfig", kubeconfig, ...args);
   const ground: Ground = {
+    kubeconfig,
     resolverToken: async () =>
       (await kubectl("create", "token", RESOLVER, "--namespace", system, "--audience", "elasti-operator")).trim(),
     prepare: withSources,

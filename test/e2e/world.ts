@@ -56,6 +56,8 @@ export const hostAddress = process.env.ELASTI_TEST_HOST ?? "127.0.0.1";
 export interface Ground {
   /** An address to send from by which pods can tell clients from resolvers; left out where they can anyway. */
   readonly clientAddress?: string;
+  /** Path of an administrator's kubeconfig. */
+  readonly kubeconfig: string;
   /** A token of the resolvers' account, as elastiserver accepts it. */
   resolverToken(): Promise<string>;
   /** Gives what pods of the sample app need on this cluster. */

@@ -1,3 +1,4 @@
 export { type OperatorConfig, operatorSettings } from "./config.ts";
 export { operatorErrors } from "./errors.ts";
 export { createOperator, type OperatorDeps } from "./operator.ts";
+export { createRestorer, longestRestoreMs, type RestorerOptions } from "./restore/restorer.ts";

@@ -1,4 +1,4 @@
-import { phases } from "@elasti/api";
+import { type ElastiService, phases } from "@elasti/api";
 import type { Clock, Metrics } from "@elasti/core";
 import type { Verdict } from "@elasti/scaling";
 import type { PassResult } from "./controller/reconciler.ts";
@@ -68,4 +68,11 @@ export function timed(
       throw error;
     }
   };
+}
+
+/** How many ElastiServices are in each phase. */
+export function countPhases(all: readonly ElastiService[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { status } of all) counts.set(status?.phase ?? "None", (counts.get(status?.phase ?? "None") ?? 0) + 1);
+  return counts;
 }

@@ -34,9 +34,10 @@ import { WakeMonitor } from "./failures/wake-monitor.ts";
 import { ClusterView, type StoredElastiService } from "./lifecycle/cluster-view.ts";
 import { Memories } from "./lifecycle/memory.ts";
 import { Performer } from "./lifecycle/performer.ts";
+import { defaultLimits, type Limits } from "./lifecycle/phases.ts";
 import { Routing } from "./lifecycle/routing.ts";
 import { StatusWriter } from "./lifecycle/status-writer.ts";
-import { operatorMetrics, timed } from "./operator-metrics.ts";
+import { countPhases, operatorMetrics, timed } from "./operator-metrics.ts";
 import { SleepLoop } from "./sleep-loop.ts";
 import { UnusableTriggers } from "./unusable-triggers.ts";
 import { Waker } from "./waker.ts";
@@ -45,17 +46,21 @@ export interface OperatorDeps {
   readonly client: KubeClient;
   /** For the Lease alone, so that a renewal does not wait behind other calls; `client` where it is left out. */
   readonly leaseClient?: KubeClient;
-  readonly authenticator: Authenticator;
+  /** Who may notify and open sessions; without one nothing is listened on. */
+  readonly authenticator?: Authenticator;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** In the election; never the same for two processes. Left out: the pod's name and a random part. */
+  readonly identity?: string;
+  readonly limits?: Limits;
   /** Ages of a wake at which its pods are looked at; other ones for tests. */
   readonly monitorTimes?: { readonly lookAfterMs: number; readonly progressAfterMs: number };
 }
 
 /** Puts the operator together. Any replica wakes; the leader also reconciles, sleeps targets and asks the triggers. */
 export function createOperator(config: OperatorConfig, deps: OperatorDeps): Component {
-  const { client, clock, logger, metrics } = deps;
+  const { client, clock, logger, metrics, authenticator } = deps;
   const { podNamespace: namespace, watchNamespaces } = config;
   const common = { client, clock, logger, metrics };
   const onlyNamespace = watchNamespaces.length === 1 ? watchNamespaces[0] : undefined;
@@ -231,6 +236,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     clock,
     logger,
     isLeader: leads,
+    limits: deps.limits ?? defaultLimits,
     onUndone: observed.sleepUndone,
     watchTriggers: (key) => sleepLoop.watch(key),
     forgetTriggers: (key) => sleepLoop.forget(key),
@@ -302,7 +308,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     logger,
     namespace,
     name: config.leaseName,
-    identity: `${config.podName}_${crypto.randomUUID().slice(0, 8)}`,
+    identity: deps.identity ?? `${config.podName}_${crypto.randomUUID().slice(0, 8)}`,
     leaseDurationMs: config.leaseDurationMs,
     renewDeadlineMs: config.leaseRenewDeadlineMs,
     retryPeriodMs: config.leaseRetryMs,
@@ -326,25 +332,26 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       void sleepLoop.close();
     },
   });
-  const server = new ElastiServer(
-    {
-      waker,
-      authenticator: deps.authenticator,
-      sessions: hub,
-      metrics,
-      logger,
-      clock,
-      readiness: [
-        { name: "cluster", check: () => view.unsynced() },
-        { name: "crd", check: () => status.outdated },
-        {
-          name: "resolvers",
-          check: () => (resolverSet.synced ? undefined : "endpoints of the resolvers not listed yet"),
-        },
-      ],
-    },
-    { host: config.bindAddress, port: config.port, maxConnections: config.maxConnections },
-  );
+  const serve = (authenticator: Authenticator) =>
+    new ElastiServer(
+      {
+        waker,
+        authenticator,
+        sessions: hub,
+        metrics,
+        logger,
+        clock,
+        readiness: [
+          { name: "cluster", check: () => view.unsynced() },
+          { name: "crd", check: () => status.outdated },
+          {
+            name: "resolvers",
+            check: () => (resolverSet.synced ? undefined : "endpoints of the resolvers not listed yet"),
+          },
+        ],
+      },
+      { host: config.bindAddress, port: config.port, maxConnections: config.maxConnections },
+    );
 
   const lifecycle = new Lifecycle(logger, { clock });
   lifecycle.add("client", { close: () => client.close() });
@@ -352,7 +359,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   lifecycle.add("events", { close: () => recorder.close() });
   lifecycle.add("queries", queries);
   lifecycle.add("scale", scale);
-  lifecycle.add("server", server);
+  if (authenticator !== undefined) lifecycle.add("server", serve(authenticator));
   lifecycle.add("namespaces", {
     start: () => void namespaces.start().catch(() => {}),
     close: () => namespaces.close(),
@@ -384,12 +391,6 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   });
   lifecycle.add("leader", { start: () => elector.start(), close: () => elector.close() });
   return lifecycle;
-}
-
-function countPhases(all: readonly ElastiService[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { status } of all) counts.set(status?.phase ?? "None", (counts.get(status?.phase ?? "None") ?? 0) + 1);
-  return counts;
 }
 
 /** The public Service that a slice concerns: a private one says so by its label. */

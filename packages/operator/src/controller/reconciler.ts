@@ -11,7 +11,7 @@ import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
 import { type Memories, noteAsleep, noteUndone, runOf, type ServiceMemory } from "../lifecycle/memory.ts";
 import { needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
 import type { Performer, Subject } from "../lifecycle/performer.ts";
-import { clientMode, next, type Observation, type Step } from "../lifecycle/phases.ts";
+import { clientMode, type Limits, next, type Observation, type Step } from "../lifecycle/phases.ts";
 import type { Routing } from "../lifecycle/routing.ts";
 import type { StatusChange, StatusWriter } from "../lifecycle/status-writer.ts";
 import type { Contention } from "./contention.ts";
@@ -44,6 +44,7 @@ export interface ReconcilerOptions {
   /** Finds out why a target has no ready pod. */
   monitor: Pick<WakeMonitor, "look" | "forget">;
   isLeader: () => boolean;
+  limits: Limits;
   /** A sleep that was begun was not completed. */
   onUndone: (cause: "activity" | "routing" | "seal" | "other") => void;
   /** Takes up the triggers of a service, or lets them go. */
@@ -119,7 +120,7 @@ export class ElastiServiceReconciler {
       const { subject, observation, target, answer, held } = await this.#observe(key, es, prepared);
       // a watch that has not begun is no reason to call a service degraded; its first list comes back here
       if (target.kind === "pending") return {};
-      const step = next(observation);
+      const step = next(observation, this.#options.limits);
       if (step.do === "wait") return await this.#rest(key, es, { prepared, observation, target, answer, step, held });
       // routes and the probe are for resolvers to know before anybody is led to them
       if (await this.#writeRoutes(es, prepared, target, observation)) continue;

@@ -123,7 +123,7 @@ export function observe(facts: Facts): Observation {
 }
 
 /** Longest that a deleted ElastiService waits for its target to be woken: whoever may not scale it must still be able to delete. */
-const restoreAtMostMs = 600_000;
+export const restoreAtMostMs = 600_000;
 
 function lifecycleOf({ es, service, target, namespaceGoing, nowMs }: Facts): Observation["lifecycle"] {
   const { deletionTimestamp } = es.metadata;

@@ -165,8 +165,11 @@ function scaledToZeroByOthers(o: Observation): Step {
 function restoring(o: Observation, limits: Limits): Step {
   if (o.replicas === 0) return setPhase("Asleep", "deleted while at zero");
   if (o.parked) return step("unpark", "deleted");
-  if (o.slice === "current" && o.publicReady === 0 && o.phaseAgeMs < limits.restoreTimeoutMs) {
-    return wait("for Kubernetes to publish the pods", limits.restoreTimeoutMs - o.phaseAgeMs);
+  if (o.slice === "current" && o.publicReady === 0) {
+    const leftMs = limits.restoreTimeoutMs - o.phaseAgeMs;
+    if (leftMs > 0) return wait("for Kubernetes to publish the pods", leftMs);
+    // however long it has been serving: taken off a moment ago, the park keeps them from the Service's slices a moment more
+    if (o.readyPods > 0) return wait("for Kubernetes to publish the pods", limits.restoreTimeoutMs);
   }
   if (o.slice !== "absent" && o.serviceEpoch < o.drainEpoch)
     return step("fence-service", "a park may still be on its way");

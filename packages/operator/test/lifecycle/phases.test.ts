@@ -106,6 +106,11 @@ describe("from Serving", () => {
     ["is degraded without its target", { target: "missing" }, "Degraded"],
     ["deleted: releases when nothing of ours is left", { lifecycle: "restore" }, "release"],
     ["deleted: lets nodes follow before it lets go", { lifecycle: "restore", unroutedMs: 29_000 }, "wait"],
+    [
+      "deleted: waits for pods to be published, however long it has been serving",
+      { lifecycle: "restore", slice: "current", publicReady: 0, readyPods: 1, phaseAgeMs: 3_600_000 },
+      "wait",
+    ],
     ["deleted: takes the park off first", { lifecycle: "restore", parked: true, slice: "current" }, "unpark"],
     [
       "deleted: keeps the slice until pods are published",
