@@ -1,10 +1,11 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Pod, resources } from "@elasti/kube";
 import { elastiAccounts, installElasti, pidOf, startLocalCluster } from "@elasti/local";
 import { ApiProxy } from "./api-proxy.ts";
 import { patienceMs } from "./client.ts";
-import { fastOperator, World, type WorldOptions } from "./world.ts";
+import { fastOperator, type Ground, World, type WorldOptions } from "./world.ts";
 
 /** The embedded cluster with Elasti's real processes on it. */
 export async function startEmbeddedWorld(options: WorldOptions): Promise<World> {
@@ -39,22 +40,35 @@ export async function startEmbeddedWorld(options: WorldOptions): Promise<World> 
       logDir: folder,
       ...(options.prometheusUrl === undefined ? {} : { prometheusUrl: options.prometheusUrl }),
     });
-    const ground = {
+    const killed = new Set<number>();
+    const ground: Ground = {
       kubeconfig: await cluster.kubeconfigPath(),
       clientAddress: cluster.clientAddress(1),
       resolverToken: async () => cluster.token(`system:serviceaccount:${namespace}:elasti-resolver`),
-      prepare: <T>(deployment: T) => deployment,
-      async kill(pod: Parameters<typeof pidOf>[0]) {
-        const pid = pidOf(pod);
-        if (pid !== undefined) process.kill(pid, "SIGKILL");
+      prepare: (deployment) => deployment,
+      async kill({ metadata }: Pod) {
+        // its status follows its process: for a moment it has none, or shows the one that was killed before
+        const look = (pod: Pod | undefined) => {
+          const pid = pod === undefined ? undefined : pidOf(pod);
+          return pid !== undefined && !killed.has(pid) && pid;
+        };
+        const pid = await world.until("a process", resources.pods, metadata.namespace, metadata.name, look);
+        killed.add(pid);
+        process.kill(pid, "SIGKILL");
       },
-      async backends(node: 1 | 2, ns: string, name: string, fits: (ports: readonly number[]) => boolean) {
+      async backends(node, ns, name, fits) {
         const look = (found: readonly { port: number }[]) => fits(found.map(({ port }) => port));
         await cluster.waitForBackends(node, `${ns}/${name}`, look, AbortSignal.timeout(patienceMs));
       },
       close,
     };
-    return new World({ client: cluster.client(), system: namespace, ground, embedded: { cluster, operatorApi } });
+    const world = new World({
+      client: cluster.client(),
+      system: namespace,
+      ground,
+      embedded: { cluster, operatorApi },
+    });
+    return world;
   } catch (error) {
     await close();
     throw error;

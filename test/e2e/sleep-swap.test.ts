@@ -138,6 +138,7 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
     await web.sleeps();
     await watching.close();
     assert.deepEqual([...seen], [JSON.stringify(web.service.spec.selector)]);
+    await web.held();
     assert.equal((await web.ask()).status, 200);
     await web.reaches("Serving");
   });
@@ -153,6 +154,7 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
     assert.match(condition.message, /mode EndpointSlice/);
     const { status } = await web.sleeps();
     assert.equal(status?.routingMode, "EndpointSlice");
+    await web.held();
     assert.equal((await web.ask()).status, 200);
   });
 

@@ -197,6 +197,14 @@ export class Sleeper {
     );
   }
 
+  /** Resolves once the node leads new connections to resolvers alone, which without a park it does later than the slices say. */
+  async held(): Promise<void> {
+    await this.world.backends(
+      this,
+      (ports) => ports.length > 0 && ports.every((port) => port >= defaultPorts.routeFirst),
+    );
+  }
+
   /** Resolves when the selector carries the park key, or is the user's own. */
   async parked(wanted = true): Promise<void> {
     await this.world.until<Service, true>(

@@ -1,6 +1,7 @@
 import { defaultPorts, SERVICE_NAME_LABEL } from "@elasti/api";
 import { silentLogger, systemClock } from "@elasti/core";
 import { type EndpointSlice, type Lease, type Pod, Reflector, resources, type Service } from "@elasti/kube";
+import { patienceMs } from "../client.ts";
 import { Stops } from "../stops.ts";
 import { OPERATOR, type World, type WorldOptions } from "../world.ts";
 import { CallNames } from "./calls.ts";
@@ -93,8 +94,7 @@ export class Stand {
   /** Ends the operator as kill -9 does. @returns resolves when another process leads */
   async kill(): Promise<() => Promise<void>> {
     const dead = await this.holder();
-    // while none leads there is but one
-    const pod = (await this.world.leader()) || ((await this.world.pods(OPERATOR))[0]?.metadata.name ?? "");
+    const pod = await this.#living(await this.world.leader());
     await this.world.kill(pod);
     // a real kubelet lets a container that ended often wait for minutes; its Deployment makes another pod at once
     if (this.world.real !== undefined)
@@ -106,6 +106,15 @@ export class Stand {
         return holder !== "" && holder !== dead;
       });
     };
+  }
+
+  /** The leader, if it lives: a Lease names one that was killed until another takes it. Else the newest pod. */
+  async #living(leader: string): Promise<string> {
+    const look = () => {
+      const pods = living(this.#operators);
+      return (pods.find(({ metadata }) => metadata.name === leader) ?? pods[0])?.metadata.name;
+    };
+    return await this.#operators.store.until(look, AbortSignal.timeout(patienceMs));
   }
 
   async close(): Promise<void> {
@@ -131,12 +140,17 @@ async function followOperators({ client, system }: World): Promise<Reflector<Pod
   return reflector;
 }
 
-/** Where the newest operator listens. */
-function addressOf(operators: Reflector<Pod>): { host: string; port: number } {
-  const newest = operators.store
+/** Pods that are not on their way out, the newest first. */
+function living(operators: Reflector<Pod>): Pod[] {
+  return operators.store
     .list()
     .filter(({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.podIP !== undefined)
-    .sort((a, b) => ((a.metadata.creationTimestamp ?? "") < (b.metadata.creationTimestamp ?? "") ? 1 : -1))[0];
+    .sort((a, b) => ((a.metadata.creationTimestamp ?? "") < (b.metadata.creationTimestamp ?? "") ? 1 : -1));
+}
+
+/** Where the newest operator listens. */
+function addressOf(operators: Reflector<Pod>): { host: string; port: number } {
+  const [newest] = living(operators);
   return { host: newest?.status?.podIP ?? "127.0.0.1", port: defaultPorts.elastiserver };
 }
 
