@@ -149,7 +149,7 @@ export class ScaleHandler {
     return await this.#scaleOf(request.ref).fence(request);
   }
 
-  /** Whether this process has raised the target since an ElastiService fell asleep with `asleep.epoch`. */
+  /** Whether this process has raised the target since an ElastiService fell asleep with `asleep.epoch`, or is at it. */
   raisedSince(ref: TargetRef, asleep: NonNullable<WakeRequest["asleep"]>): boolean {
     return this.#scaleOf(ref).raisedSince(asleep);
   }

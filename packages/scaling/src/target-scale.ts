@@ -113,10 +113,10 @@ export class TargetScale {
     return this.#newest();
   }
 
-  /** Whether we have raised it in this sleep, rather than somebody else. */
+  /** Whether we have raised it in this sleep, rather than somebody else, or are about to: a watch may show our write before its answer. */
   raisedSince(asleep: NonNullable<WakeRequest["asleep"]>): boolean {
     this.#noteSleep({ asleep });
-    return this.#raise !== undefined;
+    return this.#raise !== undefined || this.#waking > 0;
   }
 
   async wake(request: WakeRequest): Promise<WakeResult> {

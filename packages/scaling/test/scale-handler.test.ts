@@ -60,6 +60,18 @@ describe("ScaleHandler", () => {
     assert.deepEqual(store.calls, ["set 1", "get", "set 1"]);
   });
 
+  it("calls a raise its own while the answer to its write is still to come", async () => {
+    const asleep = { service: "default/web", epoch: 4 };
+    let during: boolean | undefined;
+    store.before = async () => {
+      during = handler.raisedSince(web, asleep);
+    };
+    assert.equal(handler.raisedSince(web, asleep), false);
+    await handler.wake(request({ asleep }));
+    assert.deepEqual([during, handler.raisedSince(web, asleep)], [true, true]);
+    assert.equal(handler.raisedSince(web, { ...asleep, epoch: 8 }), false);
+  });
+
   it("wakes the same name in two namespaces independently", async () => {
     const other = deployment("web", "other");
     store.put(other, 0);
