@@ -295,7 +295,8 @@ export class ElastiServiceReconciler {
     this.#options.onUndone(
       byActivity ? "activity" : run?.proof === "failed" ? "routing" : run?.seal === "refused" ? "seal" : "other",
     );
-    if (run?.zero === "refused") memory.missingRight = failureOf(run.zeroRefusal).message;
+    const refused = run?.zero === "refused" ? failureOf(run.zeroRefusal) : undefined;
+    if (refused?.missing !== undefined) memory.missingRight = refused.message;
     if (run?.proof === "failed")
       memory.routingProblem = {
         reason: "RoutingUnsupported",

@@ -16,8 +16,14 @@ function causeOf(error: unknown, fits: (error: ElastiError) => boolean): ElastiE
   return undefined;
 }
 
-/** Whether authorization refused a call. */
-export const isNotAllowed = (error: unknown): boolean => failureOf(error).missing !== undefined;
+const refusals: ReadonlySet<string> = new Set([
+  "ELASTI_KUBE_FORBIDDEN",
+  "ELASTI_KUBE_INVALID",
+  "ELASTI_KUBE_BAD_REQUEST",
+]);
+
+/** Whether authorization or admission refused a write: it was certainly not stored, and would be refused again. */
+export const isRefused = (error: unknown): boolean => causeOf(error, ({ code }) => refusals.has(code)) !== undefined;
 
 export function failureOf(error: unknown): Failure {
   const message = errorText(error);

@@ -6,7 +6,7 @@ import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { StoredElastiService } from "./cluster-view.ts";
 import { withRaise } from "./contest.ts";
 import type { Events, TargetState, Verdicts } from "./contracts.ts";
-import { isNotAllowed } from "./failure.ts";
+import { isRefused } from "./failure.ts";
 import type { Observation, Step } from "./phases.ts";
 import type { Routing } from "./routing.ts";
 import { Run } from "./sleep-run.ts";
@@ -113,8 +113,8 @@ export class Performer {
         try {
           run.zero = await scale.zero({ ref: target.ref, resourceVersion: run.targetVersion });
         } catch (error) {
-          // not allowed: certainly not written, by this service or, if it is alone, by another one of the same target
-          if (run.zero === "none" && subject.alone && isNotAllowed(error)) {
+          // certainly not written, by this service or, if it is alone, by another one of the same target
+          if (run.zero === "none" && subject.alone && isRefused(error)) {
             run.zero = "refused";
             run.zeroRefusal = error;
           }
@@ -155,7 +155,9 @@ export class Performer {
     const from = es.status?.phase;
     const { phase } = step;
     // behind a fence the step knows only that there was one
-    const why = from === "Sealed" ? (memory.fence?.why ?? step.why) : step.why;
+    const refusal = from === "Sealed" && memory.run?.zero === "refused" ? memory.run.zeroRefusal : undefined;
+    const said = refusal === undefined ? step.why : `${step.why}: ${errorText(refusal)}`;
+    const why = from === "Sealed" ? (memory.fence?.why ?? said) : step.why;
     // counted from before the write: a request in between is one since the run began
     const mark = phase === "Draining" ? hub.mark(namespace, es.spec.service) : undefined;
     const now = new Date(clock.now()).toISOString();

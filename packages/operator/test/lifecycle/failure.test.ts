@@ -3,7 +3,7 @@ import { it } from "node:test";
 import { errorOfAnswer } from "@elasti/kube";
 import { scaleErrorOf } from "@elasti/scaling";
 import { operatorErrors } from "../../src/errors.ts";
-import { failureOf, isNotAllowed } from "../../src/lifecycle/failure.ts";
+import { failureOf, isRefused } from "../../src/lifecycle/failure.ts";
 
 const said =
   'deployments.apps "web" is forbidden: User "elasti" cannot patch resource "deployments/scale" in API group "apps" in the namespace "default"';
@@ -30,7 +30,7 @@ it("names the right that is missing, however the refusal is wrapped", () => {
       failure.message,
       /^grant patch on deployments\/scale in API group "apps" to the operator: .*cannot patch/,
     );
-    assert.equal(isNotAllowed(error), true);
+    assert.equal(isRefused(error), true);
   }
 });
 
