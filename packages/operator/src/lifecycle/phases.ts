@@ -68,7 +68,7 @@ export function next(o: Observation, limits: Limits = defaultLimits): Step {
       return draining(o, limits);
     default:
   }
-  if (o.service !== "ok" || o.target !== "found") return degraded(o);
+  if (o.service !== "ok" || o.target !== "found") return degraded(o, limits);
   switch (o.phase) {
     case "Serving":
       return o.lifecycle === "restore" ? restoring(o, limits) : serving(o);
@@ -102,7 +102,7 @@ function fresh(o: Observation): Step {
   return keepSlice(o, "target is at zero") ?? setPhase("Asleep", "target is at zero");
 }
 
-function degraded(o: Observation): Step {
+function degraded(o: Observation, limits: Limits): Step {
   const why = o.service !== "ok" ? `Service is ${o.service}` : `target is ${o.target}`;
   if (o.lifecycle === "restore") return release(o);
   if (o.service === "refused" && o.phase === "Asleep" && o.target === "found" && o.replicas === 0) {
@@ -110,7 +110,9 @@ function degraded(o: Observation): Step {
   }
   if (o.phase !== "Degraded") return setPhase("Degraded", why);
   if (o.service === "refused" && o.parked) return step("unpark", why);
-  if (o.service === "refused" && o.slice !== "absent") return step("delete-slice", why);
+  if (o.service === "refused" && o.slice !== "absent") {
+    return keepUntilPublished(o, limits.restoreTimeoutMs - o.phaseAgeMs) ?? step("delete-slice", why);
+  }
   const told = o.target === "found" && o.replicas > 0 ? tell(o, "restored", why) : undefined;
   return told ?? wait(why);
 }
@@ -161,16 +163,21 @@ function scaledToZeroByOthers(o: Observation): Step {
   return setPhase("Asleep", "target was scaled to zero by hand");
 }
 
+/** While pods come up, a request is better held by a resolver than refused; undefined once they are published, or overdue. */
+function keepUntilPublished(o: Observation, leftMs: number): Step | undefined {
+  const leads = o.slice !== "absent" && o.resolvers > 0 && o.replicas > 0;
+  if (!leads || o.publicReady > 0 || leftMs <= 0) return undefined;
+  return keepSlice(o, "no pod is ready") ?? wait("for Kubernetes to publish the pods", leftMs);
+}
+
 /** A deleted ElastiService in Serving: everything is put back, then let go. */
 function restoring(o: Observation, limits: Limits): Step {
   if (o.replicas === 0) return setPhase("Asleep", "deleted while at zero");
   if (o.parked) return step("unpark", "deleted");
-  if (o.slice === "current" && o.publicReady === 0) {
-    const leftMs = limits.restoreTimeoutMs - o.phaseAgeMs;
-    if (leftMs > 0) return wait("for Kubernetes to publish the pods", leftMs);
-    // however long it has been serving: taken off a moment ago, the park keeps them from the Service's slices a moment more
-    if (o.readyPods > 0) return wait("for Kubernetes to publish the pods", limits.restoreTimeoutMs);
-  }
+  // however long it has been serving: taken off a moment ago, the park keeps ready pods from the Service's slices a moment more
+  const sinceMs = o.readyPods > 0 ? 0 : o.phaseAgeMs;
+  const kept = keepUntilPublished(o, limits.restoreTimeoutMs - sinceMs);
+  if (kept !== undefined) return kept;
   if (o.slice !== "absent" && o.serviceEpoch < o.drainEpoch)
     return step("fence-service", "a park may still be on its way");
   if (o.slice !== "absent") return step("delete-slice", "deleted");
@@ -230,7 +237,7 @@ function sealed(o: Observation, limits: Limits): Step {
   }
   // found at zero, read afresh: the write has landed under the seal, whoever sent it, and the sleep is complete
   if (o.replicas === 0 && o.target === "found" && !o.wantsAwake) return setPhase("Asleep", "scaled to zero");
-  // not allowed to write: nothing is on its way that a fence would have to stop, and a fence would be refused as well
+  // not allowed to write: nothing is on its way that a fence would have to stop, and a fence may be refused as well
   if (run?.zero === "refused") return setPhase("Serving", "the write to zero was refused");
   const undo = (why: string): Step =>
     o.target === "found" ? step("fence-target", why) : setPhase("Degraded", `target is ${o.target}`);

@@ -117,6 +117,21 @@ describe("from Serving", () => {
       { lifecycle: "restore", slice: "current", publicReady: 0, phaseAgeMs: 5 },
       "wait",
     ],
+    [
+      "deleted: follows the resolvers until pods are published",
+      { lifecycle: "restore", slice: "stale", publicReady: 0, phaseAgeMs: 5 },
+      "write-slice",
+    ],
+    [
+      "deleted: keeps no slice that leads to nobody",
+      { lifecycle: "restore", slice: "stale", publicReady: 0, resolvers: 0, phaseAgeMs: 5 },
+      "delete-slice",
+    ],
+    [
+      "deleted: waits for no pod for ever",
+      { lifecycle: "restore", slice: "stale", publicReady: 0, readyPods: 0, phaseAgeMs: 120_000 },
+      "delete-slice",
+    ],
   ];
   for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...awake, ...change }), expected));
 });
@@ -205,6 +220,20 @@ describe("in Sealed", () => {
     ],
   ];
   for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...sealed, ...change }), expected));
+});
+
+describe("in Degraded, by a Service that cannot be led", () => {
+  const degraded: Observation = { ...awake, phase: "Degraded", service: "refused", slice: "current", phaseAgeMs: 5 };
+  const cases: [string, Partial<Observation>, string][] = [
+    ["removes the slice once pods are published", {}, "delete-slice"],
+    ["lets resolvers hold until the pods of its wake are published", { publicReady: 0 }, "wait"],
+    ["removes a slice that leads to nobody", { publicReady: 0, resolvers: 0 }, "delete-slice"],
+    ["removes the slice where no pod is wanted", { publicReady: 0, replicas: 0 }, "delete-slice"],
+    ["waits for no pod for ever", { publicReady: 0, phaseAgeMs: 120_000 }, "delete-slice"],
+    ["takes a park off first", { parked: true, publicReady: 0 }, "unpark"],
+  ];
+  for (const [name, change, expected] of cases)
+    it(name, () => assert.equal(said({ ...degraded, ...change }), expected));
 });
 
 describe("from Asleep", () => {
