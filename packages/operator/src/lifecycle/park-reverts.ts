@@ -43,9 +43,12 @@ export function parkBar(
   if (revert === undefined) return undefined;
   const at = Date.parse(revert.time);
   const asleep = midSleep.includes(status?.phase);
+  const endMs = at + parkPauseMs;
   // a sleep keeps the mode that it was begun in
   const askedMs = asleep && status?.phaseTime !== undefined ? Math.min(nowMs, Date.parse(status.phaseTime)) : nowMs;
-  if (reverts.length >= parkAttempts && askedMs < at + parkPauseMs) return { revert, untilMs: at + parkPauseMs };
+  const stays = asleep && status?.routingMode === "EndpointSlice";
+  if (reverts.length >= parkAttempts && (askedMs < endMs || stays))
+    return { revert, untilMs: nowMs < endMs ? endMs : undefined };
   if (asleep && status?.drainEpoch === revert.drainEpoch) return { revert, untilMs: undefined };
   const always = wantedRoutingMode(spec) === "Always";
   return always && nowMs < at + parkAgainMs ? { revert, untilMs: at + parkAgainMs } : undefined;

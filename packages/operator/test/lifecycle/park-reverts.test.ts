@@ -52,6 +52,19 @@ describe("the park", () => {
   it("keeps the mode of a sleep until that is over", () => {
     const parkReverts = [revert(1), revert(2)];
     assert.equal(barred(es({ phase: "Draining", drainEpoch: 9, phaseTime: at(61), parkReverts }), 63), true);
+    // each phase of it has a time of its own
+    const begun = { drainEpoch: 9, phaseTime: at(63), parkReverts } as const;
+    for (const phase of ["Sealed", "Asleep", "Waking"] as const)
+      assert.equal(barred(es({ ...begun, parkReverts, phase, routingMode: "EndpointSlice" }), 64), true, phase);
+    assert.equal(barred(es({ ...begun, parkReverts, phase: "Sealed", routingMode: "SelectorSwap" }), 64), false);
+  });
+
+  it("says no time that is past, at which nothing would change", () => {
+    const asleep = es({ phase: "Asleep", drainEpoch: 9, phaseTime: at(61), parkReverts: [revert(1), revert(2)] });
+    assert.equal(parkBar(asleep, "uid", start + 61.5 * 60_000)?.untilMs, start + 62 * 60_000);
+    const bar = parkBar(asleep, "uid", start + 63 * 60_000);
+    assert.notEqual(bar, undefined);
+    assert.equal(bar?.untilMs, undefined);
   });
 
   it("is tried again when the ElastiService or the Service is another", () => {
