@@ -17,15 +17,19 @@ const es = (name: string, spec: Partial<ElastiService["spec"]> = {}, phase = "Se
   status: { phase: phase as "Serving" },
 });
 
-function gathererOver(all: readonly StoredElastiService[]): FactsGatherer {
+/** @param heldFor the Service for which requests wait */
+function gathererOver(all: readonly StoredElastiService[], heldFor?: string): FactsGatherer {
   const clock = new ManualClock();
   const common = { clock, logger: silentLogger };
   const view = new ClusterView({ ...common, client: new MemoryKube() });
   for (const one of all) view.stores.elastiServices.upsert(one);
+  const hub = new SessionHub({ ...common, metrics: new Metrics({ clock }) }, { operator: "operator-0" });
+  const { traffic } = hub;
+  hub.traffic = (...service) => ({ ...traffic.apply(hub, service), held: service[1] === heldFor ? 1 : 0 });
   return new FactsGatherer({
     view,
     targets: { of: () => ({ kind: "pending", reason: "TargetPending", message: "" }) },
-    hub: new SessionHub({ ...common, metrics: new Metrics({ clock }) }, { operator: "operator-0" }),
+    hub,
     autoscalers: { obstacle: () => undefined, due: () => [] },
     verdicts: { latest: () => undefined, look: () => Promise.reject(new TypeError("not asked here")) },
     memories: new Memories(),
@@ -44,6 +48,22 @@ describe("ElastiServices with one target", () => {
     assert.equal(gathererOver([web]).graceMsOf(web), 10_000);
     const both = gathererOver([web, slow]);
     assert.deepEqual([both.graceMsOf(web), both.graceMsOf(slow)], [300_000, 300_000]);
+  });
+
+  it("are woken together by whoever waits for one of them", () => {
+    const about = { service: undefined, refused: undefined, desiredSlices: [], namespaceGoing: false };
+    const reasonOf = (heldFor?: string) => {
+      const gathered = gathererOver([web, slow], heldFor).gather(web, { ...about, slicesMatch: () => true });
+      return [gathered.wakeReason, gathered.facts.wantsAwake];
+    };
+    assert.deepEqual(
+      [reasonOf(), reasonOf("slow"), reasonOf("web")],
+      [
+        ["manual", false],
+        ["request", false],
+        ["request", true],
+      ],
+    );
   });
 
   it("are not those that have no say: degraded, for a Service of another's, with another kind", () => {

@@ -188,6 +188,26 @@ describe("operator", () => {
     assert.deepEqual([status?.raises, status?.lastWake?.reason], [undefined, "request"]);
   });
 
+  it("does not count a wake for one of two Services of a target as a raise by others for the second", async () => {
+    await world.app("web", { replicas: 0 });
+    await world.client.create<Service>(resources.services, {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "admin", namespace: "default" },
+      spec: { selector: { app: "web" }, ports: [{ port: 80 }] },
+    });
+    const scaleTargetRef = { apiVersion: "apps/v1", kind: "Deployment", name: "web" };
+    await world.elastiService("web");
+    await world.elastiService("admin", { scaleTargetRef });
+    await world.resolver();
+    for (const name of ["web", "admin"])
+      await world.until(name, ({ status }) => status?.phase === "Asleep" && status.podsGone === true);
+    assert.equal((await world.notify("admin")).status, 200);
+    await world.until("admin", (es) => es.status?.phase === "Waking");
+    const { status } = await world.until("web", (es) => es.status?.phase === "Waking");
+    assert.equal(status?.raises, undefined);
+  });
+
   it("does not take a wake by another replica for one that was taken back, when its watch on the target is behind", async () => {
     await world.app("web", { replicas: 0 });
     await world.elastiService("web");

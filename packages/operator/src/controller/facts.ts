@@ -139,6 +139,8 @@ export class FactsGatherer {
     const triggered = es.status?.phase === "Asleep" && verdicts.latest(key)?.kind === "Active";
     const period = enabledPeriodAt(es.spec.enabledPeriod, clock.now());
     const scheduled = !period.inside && period.problem === undefined;
+    // whoever waits for another Service of the target wakes this one, too
+    const asked = held > 0 || peers.some(({ spec }) => hub.traffic(namespace, spec.service).held > 0);
     const ours = ourSlices(
       publicSlices,
       about.desiredSlices.map(({ metadata }) => metadata.name),
@@ -171,7 +173,7 @@ export class FactsGatherer {
       facts,
       target,
       answer,
-      wakeReason: held > 0 ? "request" : triggered ? "trigger" : scheduled ? "schedule" : "manual",
+      wakeReason: asked ? "request" : triggered ? "trigger" : scheduled ? "schedule" : "manual",
     };
   }
 }

@@ -276,9 +276,14 @@ export class ElastiServiceReconciler {
   ): boolean {
     if (status?.phase !== "Asleep" || target.kind !== "found" || metadata.deletionTimestamp !== undefined) return false;
     const epoch = status.epoch ?? 0;
-    if (target.replicas === 0) memory.seenAtZero = epoch;
-    if (target.replicas === 0 || memory.seenAtZero !== epoch || reason !== "manual") return false;
     const asleep = { service: keyOf(metadata.namespace ?? "", metadata.name), epoch };
+    if (target.replicas === 0) {
+      memory.seenAtZero = epoch;
+      // from here on a raise by this process, for whichever ElastiService of the target, is one of this sleep
+      this.#options.scale.raisedSince(target.ref, asleep);
+      return false;
+    }
+    if (memory.seenAtZero !== epoch || reason !== "manual") return false;
     return !this.#options.scale.raisedSince(target.ref, asleep);
   }
 
