@@ -1,0 +1,82 @@
+/**
+ * `node images/bundle.ts FOLDER`: makes one minified CommonJS file of each program, with everything it imports, and says below
+ * which licences that is. Why this form and no other: docs/decisions/0005-memory.md.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+
+/** Programs by the name of their file, without `.cjs`. */
+export const programs = ["resolver", "operator", "elasti"] as const;
+
+/** As much as is read here of what esbuild tells of a bundle. */
+interface Metafile {
+  readonly outputs: Readonly<Record<string, { readonly inputs: Readonly<Record<string, unknown>> }>>;
+}
+
+/** Writes the bundles and `LICENSES.txt` into a folder. */
+export function bundle(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  const packages = new Set<string>();
+  for (const program of programs) {
+    const metafile = join(folder, `${program}.json`);
+    execFileSync(
+      join(root, "node_modules", ".bin", "esbuild"),
+      [
+        join("images", "entry", `${program}.ts`),
+        "--bundle",
+        "--platform=node",
+        "--target=node26",
+        "--format=cjs",
+        "--minify",
+        "--legal-comments=none",
+        "--log-level=warning",
+        // the others are arguments of node
+        ...(program === "elasti" ? ["--banner:js=#!/usr/local/bin/node"] : []),
+        `--metafile=${metafile}`,
+        `--outfile=${join(folder, `${program}.cjs`)}`,
+      ],
+      { cwd: root, stdio: ["ignore", "inherit", "inherit"] },
+    );
+    const { outputs } = JSON.parse(readFileSync(metafile, "utf8")) as Metafile;
+    rmSync(metafile);
+    for (const { inputs } of Object.values(outputs)) {
+      for (const input of Object.keys(inputs)) {
+        const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1];
+        if (found !== undefined) packages.add(found);
+      }
+    }
+  }
+  writeFileSync(join(folder, "LICENSES.txt"), licences([...packages].sort()));
+}
+
+/** What the packages' authors want to be told along with their work. @param folders of packages, below the root */
+function licences(folders: readonly string[]): string {
+  const texts = new Map<string, string[]>();
+  for (const folder of folders) {
+    const path = join(root, folder);
+    const { name, version, license } = JSON.parse(readFileSync(join(path, "package.json"), "utf8")) as {
+      name: string;
+      version: string;
+      license?: string;
+    };
+    const file = readdirSync(path).find((entry) => /^(licen[cs]e|copying)(\.|$)/i.test(entry));
+    const text =
+      file === undefined ? `Licence: ${license ?? "none named"}` : readFileSync(join(path, file), "utf8").trim();
+    texts.set(text, [...(texts.get(text) ?? []), `${name} ${version}`]);
+  }
+  const own = readFileSync(join(root, "LICENSE"), "utf8").trim();
+  const parts = [...texts].map(([text, names]) => `${names.join("\n")}\n\n${text}`);
+  return [`Elasti\n\n${own}`, ...parts].join(`\n\n${"-".repeat(80)}\n\n`).concat("\n");
+}
+
+if (import.meta.main) {
+  const folder = process.argv[2];
+  if (folder === undefined) {
+    process.stderr.write("usage: node images/bundle.ts FOLDER\n");
+    process.exit(2);
+  }
+  bundle(folder);
+}
