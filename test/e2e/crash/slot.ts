@@ -7,12 +7,12 @@ import type { World } from "../world.ts";
 import type { Mode, Stage } from "./points.ts";
 import type { PrometheusStandIn } from "./prometheus-stand-in.ts";
 
-const specs: Readonly<Record<Mode, (name: string) => Partial<ElastiServiceSpec>>> = {
-  SelectorSwap: (name) => ({ triggers: [loadTrigger(name)], routing: { graceSeconds: 0 } }),
-  EndpointSlice: (name) => ({ triggers: [loadTrigger(name)], routing: { mode: "EndpointSlice", graceSeconds: 0 } }),
-  // without a trigger: by traffic
-  Always: () => ({ routing: { graceSeconds: 0 } }),
-};
+/** @param graceSeconds how long a node may take to follow a change of the Service */
+function specOf(mode: Mode, name: string, graceSeconds: number): Partial<ElastiServiceSpec> {
+  // without a trigger: by traffic, in mode Always
+  if (mode === "Always") return { routing: { graceSeconds } };
+  return { triggers: [loadTrigger(name)], routing: { mode, graceSeconds } };
+}
 
 /** In these the service is to fall asleep, so that its clients are quiet. */
 export const sleepy = (stage: Stage): boolean => stage === "sleep" || stage === "sleep again";
@@ -54,13 +54,15 @@ export class Slot {
       case "create": {
         this.#prometheus.set(this.name, 1);
         this.ask();
+        // the nodes of the embedded cluster follow at once, those of a real one do not
+        const graceSeconds = this.#world.real === undefined ? 0 : 1;
         const spec = {
           service: this.name,
           scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: this.name },
           // resolvers report once a second
           cooldownPeriod: this.mode === "Always" ? 2 : 1,
         };
-        await this.#world.elastiService(this.name, { ...spec, ...specs[this.mode](this.name) });
+        await this.#world.elastiService(this.name, { ...spec, ...specOf(this.mode, this.name, graceSeconds) });
         return;
       }
       case "sleep":
