@@ -89,7 +89,7 @@ export class HttpTransport {
     }
     const token = await this.#options.cluster.token();
     request.signal.throwIfAborted();
-    const headers: Record<string, string> = { accept: "application/json", "user-agent": "elasti" };
+    const headers: Record<string, string> = { accept: "application/json, */*;q=0.5", "user-agent": "elasti" };
     if (token !== undefined) headers.authorization = `Bearer ${token}`;
     let body: string | null = null;
     if (request.body !== undefined) {

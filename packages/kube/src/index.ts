@@ -11,6 +11,7 @@ export * from "./resources.ts";
 export * from "./rest-mapper.ts";
 export * from "./scale-client.ts";
 export * from "./store.ts";
+export * from "./token-keys.ts";
 export * from "./token-review.ts";
 export * from "./transport.ts";
 export * from "./types.ts";

@@ -149,10 +149,14 @@ export class Store<T extends KubeObject> {
     this.#emit({ type: "deleted", object: deepFreeze(object) });
   }
 
-  /** Makes the store hold exactly `objects`: what is not among them is deleted first. */
-  replaceAll(objects: readonly T[]): void {
+  /**
+   * Makes the store hold exactly `objects`: what is not among them is deleted first.
+   * @param namespace only what is in it; all when left out
+   */
+  replaceAll(objects: readonly T[], namespace?: string): void {
     const listed = new Set(objects.map(objectKey));
-    for (const [key, object] of [...this.#objects]) if (!listed.has(key)) this.remove(object);
+    for (const [key, object] of [...this.#objects])
+      if (!listed.has(key) && (namespace === undefined || object.metadata.namespace === namespace)) this.remove(object);
     for (const object of objects) this.upsert(object);
   }
 

@@ -233,3 +233,34 @@ async function drive<T>(promise: Promise<T>): Promise<T> {
 async function reached(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }
+
+test("several namespaces are watched each by itself, and a new list of one leaves the others as they are", async () => {
+  const inside = (namespace: string, name: string): KubeObject => {
+    const object = configMap(name, "1") as KubeObject;
+    return { ...object, metadata: { ...object.metadata, namespace } };
+  };
+  const lists = new Map([
+    ["one", listOf("10", [inside("one", "a")])],
+    ["two", listOf("10", [inside("two", "b")])],
+  ]);
+  const open = new Map<string, ServerResponse>();
+  server.script = (asked, response) => {
+    const namespace = asked.url.pathname.split("/")[4] ?? "";
+    if (!isWatch(asked)) return answer(response, 200, lists.get(namespace));
+    openWatch(response);
+    open.set(namespace, response);
+  };
+  const watched = server.next((asked) => isWatch(asked) && asked.url.pathname.includes("/one/"));
+  await reflect({ namespaces: ["one", "two", "one"] }).start();
+  assert.ok(reflector.synced);
+  const paths = server.asked.filter(isList).map(({ url }) => url.pathname);
+  assert.deepEqual(paths.sort(), ["/api/v1/namespaces/one/configmaps", "/api/v1/namespaces/two/configmaps"]);
+  await watched;
+  lists.set("one", listOf("20", []));
+  open.get("one")!.write(line("ERROR", status(410, "Expired", "too old resource version")));
+  await told("deleted a@1");
+  assert.deepEqual(
+    reflector.store.list().map(({ metadata }) => metadata.name),
+    ["b"],
+  );
+});

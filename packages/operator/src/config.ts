@@ -98,6 +98,13 @@ export const operatorSettings = {
     description:
       "Accounts that may notify and open sessions; empty means system:serviceaccount:<POD_NAMESPACE>:elasti-resolver.",
   }),
+  tokenCheck: setting.oneOf({
+    env: "ELASTI_TOKEN_CHECK",
+    fallback: "review",
+    values: ["review", "keys"],
+    description:
+      "How tokens of accounts are checked: the API server reviews each, or by its public keys, which needs no right for the whole cluster; then a token is good until it expires, also when its pod is gone.",
+  }),
   staticTokens: setting.json({
     env: "ELASTI_STATIC_TOKENS",
     fallback: "{}",

@@ -1,4 +1,5 @@
 import {
+  type Clock,
   createLogger,
   ElastiError,
   errorText,
@@ -8,17 +9,23 @@ import {
   runUntilSignal,
   systemClock,
 } from "@elasti/core";
-import { createKubeClient, inClusterOf, loadCluster, reviewToken } from "@elasti/kube";
-import { configProblems, operatorSettings } from "./config.ts";
+import { createKubeClient, inClusterOf, type KubeClient, loadCluster, reviewToken, TokenKeys } from "@elasti/kube";
+import { configProblems, type OperatorConfig, operatorSettings } from "./config.ts";
 import {
   type Authenticator,
   defaultAccount,
   StaticAuthenticator,
-  TOKEN_AUDIENCE,
   TokenReviewAuthenticator,
+  type TokenReviewer,
 } from "./elastiserver/auth.ts";
 import { operatorErrors } from "./errors.ts";
 import { createOperator } from "./operator.ts";
+
+/** Who says whose a token is. */
+function reviewerOf(how: OperatorConfig["tokenCheck"], client: KubeClient, clock: Clock): TokenReviewer {
+  if (how === "keys") return new TokenKeys({ client, clock });
+  return { review: (token, audiences) => reviewToken(client, token, audiences) };
+}
 
 /** Runs the operator until it is told to stop. @returns the exit code */
 export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number> {
@@ -55,7 +62,7 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
       Object.keys(config.staticTokens).length > 0
         ? new StaticAuthenticator(config.staticTokens, allowedAccounts)
         : new TokenReviewAuthenticator(
-            { reviewer: { review: (token) => reviewToken(client, token, [TOKEN_AUDIENCE]) }, clock, logger },
+            { reviewer: reviewerOf(config.tokenCheck, client, clock), clock, logger },
             { allowedAccounts },
           );
     const lifecycle = new Lifecycle(logger, { clock });

@@ -4,11 +4,8 @@ import {
   type EndpointSlice,
   EventRecorder,
   type KubeClient,
-  type KubeObject,
   LeaderElector,
-  Reflector,
   RestMapper,
-  resources,
   ScaleClient,
   WorkQueue,
 } from "@elasti/kube";
@@ -19,6 +16,7 @@ import type { OperatorConfig } from "./config.ts";
 import { ClusterParts } from "./controller/cluster-parts.ts";
 import { Contention } from "./controller/contention.ts";
 import { FactsGatherer } from "./controller/facts.ts";
+import { NamespaceEnds } from "./controller/namespace-ends.ts";
 import { Orphans } from "./controller/orphans.ts";
 import { PortTable } from "./controller/port-table.ts";
 import { ElastiServiceReconciler } from "./controller/reconciler.ts";
@@ -63,15 +61,14 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const { client, clock, logger, metrics, authenticator } = deps;
   const { podNamespace: namespace, watchNamespaces } = config;
   const common = { client, clock, logger, metrics };
-  const onlyNamespace = watchNamespaces.length === 1 ? watchNamespaces[0] : undefined;
   const watched = (name: string): boolean => watchNamespaces.length === 0 || watchNamespaces.includes(name);
 
   /** Leading, and knowing what the leader before has written. */
   let acting = false;
   const leads = (): boolean => acting && elector.isLeader;
 
-  const view = new ClusterView({ ...common, namespace: onlyNamespace });
-  const namespaces = new Reflector<KubeObject>({ ...common, resource: resources.namespaces });
+  const view = new ClusterView({ ...common, namespaces: watchNamespaces });
+  const namespaceEnds = new NamespaceEnds({ ...common, namespaces: watchNamespaces });
   const hub = new SessionHub(
     { clock, logger, metrics },
     { operator: config.podName, leader: () => elector.isLeader, maxSessions: config.maxSessions },
@@ -79,7 +76,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const resolverSet = new ResolverSet(resolverSlices({ ...common, namespace, service: config.resolverService }), () =>
     hub.resolvers().map(({ id }) => id),
   );
-  const cache = new TargetCache({ ...common, mapper: new RestMapper({ client, clock }), namespace: onlyNamespace });
+  const cache = new TargetCache({ ...common, mapper: new RestMapper({ client, clock }), namespaces: watchNamespaces });
   const scale = new ScaleHandler({
     client: new ScaleClient(client),
     targets: cache,
@@ -150,7 +147,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     const memory = memories.of(key);
     memory.lastActiveMs = Math.max(memory.lastActiveMs, verdict.sampledAtMs);
   };
-  const autoscalerWatch = new AutoscalerWatch({ ...common, namespace: onlyNamespace });
+  const autoscalerWatch = new AutoscalerWatch({ ...common, namespaces: watchNamespaces });
   const autoscalers = new Autoscalers({
     client,
     watch: autoscalerWatch,
@@ -184,7 +181,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     ports,
     peersOf: (es) => gatherer.peersOf(es),
     autoscalerNotes: (es) => autoscalers.notes(es),
-    namespaceGoing: (name) => namespaces.store.get(undefined, name)?.metadata.deletionTimestamp !== undefined,
+    namespaceGoing: (es) => namespaceEnds.going(es),
   });
   const observed = operatorMetrics(metrics, {
     byPhase: () =>
@@ -360,10 +357,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   lifecycle.add("queries", queries);
   lifecycle.add("scale", scale);
   if (authenticator !== undefined) lifecycle.add("server", serve(authenticator));
-  lifecycle.add("namespaces", {
-    start: () => void namespaces.start().catch(() => {}),
-    close: () => namespaces.close(),
-  });
+  lifecycle.add("namespaces", namespaceEnds);
   lifecycle.add("targets", cache);
   lifecycle.add("autoscalers", autoscalers);
   lifecycle.add("view", view);

@@ -36,10 +36,9 @@ export function createResolver(config: ResolverConfig, deps: ProcessDependencies
     clock,
     closeTimeoutMs: config.settleMs + config.drainSeconds * 1_000 + CLOSE_MARGIN_MS,
   });
-  const [onlyNamespace, ...others] = config.watchNamespaces;
-  const namespace = others.length === 0 ? onlyNamespace : undefined;
+  const namespaces = config.watchNamespaces;
   const served = (object: ElastiService) =>
-    config.watchNamespaces.length === 0 || config.watchNamespaces.includes(object.metadata.namespace ?? "");
+    namespaces.length === 0 || namespaces.includes(object.metadata.namespace ?? "");
 
   let opened = false;
   let draining = false;
@@ -66,7 +65,7 @@ export function createResolver(config: ResolverConfig, deps: ProcessDependencies
     }),
   );
   const forwarder = lifecycle.add("forwarder", new PodForwarder({ clock }));
-  const pods = lifecycle.add("pods", new PodDirectory({ client, clock, logger, metrics, namespace }));
+  const pods = lifecycle.add("pods", new PodDirectory({ client, clock, logger, metrics, namespaces }));
   const endpoints = lifecycle.add(
     "operator endpoints",
     new OperatorEndpoints({
@@ -117,7 +116,7 @@ export function createResolver(config: ResolverConfig, deps: ProcessDependencies
     clock,
     logger,
     metrics,
-    namespace,
+    namespaces,
     resource: resources.elastiServices,
   });
   services.store.on("change", ({ type, object }) => {

@@ -72,6 +72,12 @@ subjects:
   resources: [{{ .resource }}/scale]
   verbs: [get, patch]
 {{- end }}
+{{- if .Values.watchNamespaces }}
+# whether the namespace is being deleted: this one alone, as this is a Role
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- end }}
 {{- if .Values.autoscalers.hpa }}
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]

@@ -31,8 +31,8 @@ export interface AutoscalerWatchDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics?: Metrics;
-  /** The only namespace to be watched; all when left out. */
-  readonly namespace?: string | undefined;
+  /** Those to be watched; all when empty. */
+  readonly namespaces: readonly string[];
 }
 
 const KEDA_CRD = "scaledobjects.keda.sh";
@@ -46,19 +46,20 @@ export class AutoscalerWatch {
   readonly scaledObjects: OwnWrites<ScaledObject>;
   readonly #scaled: Reflector<ScaledObject>;
   readonly #hpas: Reflector<HorizontalPodAutoscaler>;
-  readonly #crd: Reflector<KubeObject>;
+  /** It has no namespace: to read it is a right for the whole cluster. */
+  readonly #crd: Reflector<KubeObject> | undefined;
   readonly #logger: Logger;
   readonly #listeners = new Set<() => void>();
 
   constructor(deps: AutoscalerWatchDeps) {
     this.#logger = deps.logger;
-    const { namespace, ...common } = deps;
+    const { namespaces, ...common } = deps;
     const byTarget = ({ metadata, spec }: ScaledObject | HorizontalPodAutoscaler) => [
       keyOf(metadata.namespace, spec.scaleTargetRef.name),
     ];
     this.#scaled = new Reflector<ScaledObject>({
       ...common,
-      namespace,
+      namespaces,
       resource: resources.scaledObjects,
       indexers: {
         target: byTarget,
@@ -69,19 +70,20 @@ export class AutoscalerWatch {
     });
     this.#hpas = new Reflector<HorizontalPodAutoscaler>({
       ...common,
-      namespace,
+      namespaces,
       resource: resources.horizontalPodAutoscalers,
       indexers: { target: byTarget },
       transform: trimHpa,
       onFailure: this.#failureOf(resources.horizontalPodAutoscalers),
     });
-    this.#crd = new Reflector<KubeObject>({
-      ...common,
-      resource: resources.customResourceDefinitions,
-      fieldSelector: `metadata.name=${KEDA_CRD}`,
-      transform: trimCrd,
-      onFailure: this.#failureOf(resources.customResourceDefinitions),
-    });
+    if (namespaces.length === 0)
+      this.#crd = new Reflector<KubeObject>({
+        ...common,
+        resource: resources.customResourceDefinitions,
+        fieldSelector: `metadata.name=${KEDA_CRD}`,
+        transform: trimCrd,
+        onFailure: this.#failureOf(resources.customResourceDefinitions),
+      });
     this.scaledObjects = new OwnWrites(this.#scaled.store);
   }
 
@@ -92,7 +94,7 @@ export class AutoscalerWatch {
 
   /** Major and minor version of KEDA by the label of its definition; undefined where that is not told. */
   get kedaVersion(): readonly [number, number] | undefined {
-    const label = this.#crd.store.get(undefined, KEDA_CRD)?.metadata.labels?.[VERSION_LABEL] ?? "";
+    const label = this.#crd?.store.get(undefined, KEDA_CRD)?.metadata.labels?.[VERSION_LABEL] ?? "";
     const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(label) ?? [];
     return major === undefined || minor === undefined ? undefined : [Number(major), Number(minor)];
   }
@@ -156,18 +158,18 @@ export class AutoscalerWatch {
   /** Begins to watch. Nothing waits for it: without autoscalers all the rest goes on. */
   start(): void {
     for (const reflector of [this.#scaled, this.#hpas, this.#crd]) {
-      reflector.start().then(
+      reflector?.start().then(
         () => this.#tell(),
         () => {},
       );
     }
-    this.#crd.store.on("change", () => this.#tell());
+    this.#crd?.store.on("change", () => this.#tell());
   }
 
   async close(): Promise<void> {
     this.#listeners.clear();
     this.scaledObjects.close();
-    await Promise.all([this.#scaled, this.#hpas, this.#crd].map((reflector) => reflector.close()));
+    await Promise.all([this.#scaled, this.#hpas, this.#crd].map((reflector) => reflector?.close()));
   }
 
   #tell(): void {

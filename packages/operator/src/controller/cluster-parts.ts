@@ -33,7 +33,7 @@ export interface ClusterPartsOptions {
   /** What is worth knowing of the target's autoscalers. */
   autoscalerNotes: (es: StoredElastiService) => readonly Warning[];
   /** Namespaces that are being deleted. */
-  namespaceGoing: (namespace: string) => boolean;
+  namespaceGoing: (es: StoredElastiService) => Promise<boolean>;
 }
 
 /** Failures that only the user can mend, by the reason that the condition shows. */
@@ -156,8 +156,8 @@ export class ClusterParts implements Parts {
     this.#options.ports.reload();
   }
 
-  namespaceGoing(namespace: string): boolean {
-    return this.#options.namespaceGoing(namespace);
+  namespaceGoing(es: StoredElastiService): Promise<boolean> {
+    return this.#options.namespaceGoing(es);
   }
 
   async release(es: StoredElastiService, service: Service | undefined): Promise<void> {

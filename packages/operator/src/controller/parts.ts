@@ -37,7 +37,7 @@ export interface Parts {
   requiredResolvers(): readonly string[];
   probeOf(template: PodTemplate | undefined): ProbeStatus;
   warnings(es: StoredElastiService, template: PodTemplate | undefined): readonly Warning[];
-  namespaceGoing(namespace: string): boolean;
+  namespaceGoing(es: StoredElastiService): Promise<boolean>;
   /** Removes all that is ours around the service, then the finalizer. */
   release(es: StoredElastiService, service: Service | undefined): Promise<void>;
   removeFinalizer(es: StoredElastiService): Promise<void>;

@@ -147,7 +147,7 @@ export class ElastiServiceReconciler {
       refused: prepared.refused?.reason,
       desiredSlices: listed.slices,
       slicesMatch: listed.match,
-      namespaceGoing: parts.namespaceGoing(namespace),
+      namespaceGoing: await parts.namespaceGoing(es),
     };
     let gathered = gatherer.gather(es, about);
     const seen = gathered.target;

@@ -95,8 +95,8 @@ export interface TargetCacheDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics?: Metrics;
-  /** The only namespace to be watched; all when left out. */
-  readonly namespace?: string | undefined;
+  /** Those to be watched; all when empty. */
+  readonly namespaces?: readonly string[];
   /** Replaces the reflectors in tests. */
   readonly sourceOf?: (resource: Resource) => TargetSource;
 }
@@ -305,10 +305,10 @@ function reflectorsOf({
   clock,
   logger,
   metrics,
-  namespace,
+  namespaces,
 }: TargetCacheDeps): (resource: Resource) => TargetSource {
   return (resource) =>
-    new Reflector<TargetObject>({ client, clock, logger, metrics, namespace, resource, transform: trimTarget });
+    new Reflector<TargetObject>({ client, clock, logger, metrics, namespaces, resource, transform: trimTarget });
 }
 
 const kindId = ({ apiVersion, kind }: KindReference): string => `${apiVersion} ${kind}`;

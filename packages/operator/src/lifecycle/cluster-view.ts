@@ -36,8 +36,8 @@ export interface ClusterViewOptions {
   logger: Logger;
   clock: Clock;
   metrics?: Metrics;
-  /** The only one to be watched; all when left out. */
-  namespace?: string | undefined;
+  /** Those to be watched; all when empty. */
+  namespaces?: readonly string[];
 }
 
 /** What the operator sees of the cluster: ElastiServices, Services and EndpointSlices, with its own writes laid over them. */
@@ -55,8 +55,8 @@ export class ClusterView {
 
   constructor(options: ClusterViewOptions) {
     this.#options = options;
-    const { client, logger, clock, metrics, namespace } = options;
-    const common = { client, logger, clock, namespace, ...(metrics === undefined ? {} : { metrics }) };
+    const { client, logger, clock, metrics, namespaces } = options;
+    const common = { client, logger, clock, namespaces, ...(metrics === undefined ? {} : { metrics }) };
     this.#reflectors = {
       elastiServices: new Reflector<StoredElastiService>({
         ...common,
@@ -135,21 +135,23 @@ export class ClusterView {
 
   /** Reads all ElastiServices from the API server itself, for who must not decide on a watch that is behind. Retries until it can. */
   async refresh(signal: AbortSignal): Promise<void> {
-    const { client, clock, logger, namespace } = this.#options;
+    const { client, clock, logger, namespaces = [] } = this.#options;
     const backoff = new Backoff(100, 5_000);
     while (!signal.aborted) {
       try {
-        let page: string | undefined;
-        do {
-          const list = await client.list<StoredElastiService>(resources.elastiServices, {
-            namespace,
-            limit: 500,
-            signal,
-            ...(page === undefined ? {} : { continue: page }),
-          });
-          for (const es of list.items) this.elastiServices.wrote(es);
-          page = list.metadata.continue;
-        } while (page !== undefined && page !== "");
+        for (const namespace of namespaces.length === 0 ? [undefined] : namespaces) {
+          let page: string | undefined;
+          do {
+            const list = await client.list<StoredElastiService>(resources.elastiServices, {
+              namespace,
+              limit: 500,
+              signal,
+              ...(page === undefined ? {} : { continue: page }),
+            });
+            for (const es of list.items) this.elastiServices.wrote(es);
+            page = list.metadata.continue;
+          } while (page !== undefined && page !== "");
+        }
         return;
       } catch (error) {
         if (signal.aborted) return;

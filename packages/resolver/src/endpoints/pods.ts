@@ -18,8 +18,8 @@ export interface PodDirectoryOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics?: Metrics;
-  /** Namespace to watch; all when left out. */
-  readonly namespace?: string | undefined;
+  /** Namespaces to watch; all when empty. */
+  readonly namespaces?: readonly string[];
   /** Probe attempts per second of the whole process. */
   readonly attemptsPerSecond?: number;
 }
@@ -38,7 +38,7 @@ export class PodDirectory {
   readonly #observed = new Map<string, ElastiService>();
 
   constructor(options: PodDirectoryOptions) {
-    const { client, clock, logger, metrics, namespace } = options;
+    const { client, clock, logger, metrics, namespaces } = options;
     this.#clock = clock;
     this.#budget = new ProbeBudget(clock, options.attemptsPerSecond);
     this.#reflector = new Reflector<EndpointSlice>({
@@ -46,7 +46,7 @@ export class PodDirectory {
       clock,
       logger,
       metrics,
-      namespace,
+      namespaces,
       resource: resources.endpointSlices,
       labelSelector: SERVICE_LABEL,
       indexers: { [byService]: serviceKeyOf },
