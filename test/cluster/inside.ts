@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { ensureHelm, type Which } from "./binaries.ts";
 import { type ClusterState, down, up } from "./cluster.ts";
@@ -17,40 +17,54 @@ function environment(places: Places, state: ClusterState, helm: string | undefin
   };
 }
 
+export interface InsideOptions {
+  readonly name: string;
+  readonly version?: Which;
+  /** Programs that it wants: the network is not reached from inside. */
+  readonly helm?: boolean;
+  readonly say?: (line: string) => void;
+}
+
 /**
- * Brings a cluster up, runs a program of ours in the network of its first node, and takes the cluster down: the program is a
- * client on the node, which reaches Services and pods, and nothing else.
+ * Starts a program of ours in the network of a cluster's first node: it is a client on the node, which reaches Services and pods,
+ * and nothing else.
  * @param args the program's file and its arguments
- * @returns its exit code
  */
-export async function runInside(
-  args: readonly string[],
-  options: {
-    name: string;
-    version?: Which;
-    /** Programs that it wants: the network is not reached from inside. */
-    helm?: boolean;
-    say?: (line: string) => void;
-  },
-): Promise<number> {
+export type StartInside = (args: readonly string[], stdio: "inherit" | "pipe") => ChildProcess;
+
+const running = new Set<string>();
+
+function takeAllDown(): void {
+  void Promise.allSettled([...running].map((name) => down(name))).then(() => process.exit(1));
+}
+
+/** Brings a cluster up, and takes it down once `use` is done with it, or this process is told to end. */
+export async function withCluster<T>(options: InsideOptions, use: (start: StartInside) => Promise<T>): Promise<T> {
   const { name, say = () => {} } = options;
   const helm = options.helm === true ? await ensureHelm(say) : undefined;
   const state = await up(options);
   say(`Kubernetes ${state.version} is up`);
-  const stop = () => {
-    down(name).finally(() => process.exit(1));
-  };
-  process.once("SIGINT", stop).once("SIGTERM", stop);
+  if (running.size === 0) process.once("SIGINT", takeAllDown).once("SIGTERM", takeAllDown);
+  running.add(name);
   try {
     const places = new Places(name);
-    const child = spawn("nsenter", [`--net=/run/netns/${places.netns(1)}`, process.execPath, ...args], {
-      cwd: repository,
-      env: { ...process.env, ...environment(places, state, helm) },
-      stdio: "inherit",
-    });
-    const [code] = (await once(child, "exit")) as [number | null];
-    return code ?? 1;
+    return await use((args, stdio) =>
+      spawn("nsenter", [`--net=/run/netns/${places.netns(1)}`, process.execPath, ...args], {
+        cwd: repository,
+        env: { ...process.env, ...environment(places, state, helm) },
+        stdio: ["inherit", stdio, stdio],
+      }),
+    );
   } finally {
     if (process.env.ELASTI_CLUSTER_KEEP === undefined) await down(name);
+    running.delete(name);
   }
+}
+
+/** Runs one program inside of a cluster of its own. @returns its exit code */
+export function runInside(args: readonly string[], options: InsideOptions): Promise<number> {
+  return withCluster(options, async (start) => {
+    const [code] = (await once(start(args, "inherit"), "exit")) as [number | null];
+    return code ?? 1;
+  });
 }
