@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { elastiServiceCrd, GROUP } from "@elasti/api";
 import { isAlreadyExists, type KubeClient, type KubeObject, type Resource, resources } from "@elasti/kube";
 import { type Component, deploymentManifest, OPERATOR, RESOLVER, serviceManifests } from "@elasti/local";
+import type { ElastiImages } from "./elasti-images.ts";
 import { images } from "./images.ts";
 import { cacheFolder, repository } from "./places.ts";
 
@@ -80,14 +81,16 @@ export interface InstallOptions {
   readonly replicas: Readonly<Record<Component, number>>;
   readonly env: Readonly<Record<Component, Readonly<Record<string, string>>>>;
   readonly rules?: Partial<Record<Component, readonly Rule[]>>;
+  /** References of images that are in the cluster. Without, pods run the sources. */
+  readonly images?: ElastiImages | undefined;
 }
 
 /**
- * Installs Elasti from its sources: real pods under real accounts, which see the repository and a cache of compiled code
- * through mounts of the node.
+ * Installs Elasti as real pods under real accounts. From sources they see the repository and a cache of compiled code through
+ * mounts of the node; from images they have nothing but those, and run with the least rights that there are.
  */
-export async function installFromSources(options: InstallOptions): Promise<void> {
-  const { client, namespace } = options;
+export async function installPods(options: InstallOptions): Promise<void> {
+  const { client, namespace, images: built } = options;
   await put(client, resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
   await put(client, resources.customResourceDefinitions, elastiServiceCrd() as unknown as KubeObject);
   for (const component of [OPERATOR, RESOLVER] as const) {
@@ -113,13 +116,14 @@ export async function installFromSources(options: InstallOptions): Promise<void>
       component,
       namespace,
       replicas: options.replicas[component],
-      env: { ...options.env[component], NODE_COMPILE_CACHE: "/compiled" },
+      env: { ...options.env[component], ...(built === undefined ? { NODE_COMPILE_CACHE: "/compiled" } : {}) },
     });
-    await put(client, resources.deployments, asPod(manifest, component));
+    const ready = built === undefined ? fromSources(manifest) : fromImage(manifest, imageOf(built, component));
+    await put(client, resources.deployments, asPod(ready, component));
   }
 }
 
-/** Removes what `installFromSources` made outside of the namespace, and the namespace. */
+/** Removes what `installPods` made outside of the namespace, and the namespace. */
 export async function uninstall(client: KubeClient, namespace: string): Promise<void> {
   for (const component of [OPERATOR, RESOLVER] as const) {
     await client.delete(clusterRoleBindings, undefined, `${component}-${namespace}`).catch(() => {});
@@ -130,16 +134,46 @@ export async function uninstall(client: KubeClient, namespace: string): Promise<
 
 type Manifest = ReturnType<typeof deploymentManifest>;
 
-function asPod(manifest: Manifest, component: Component): Manifest {
+const imageOf = (built: ElastiImages, component: Component): string =>
+  component === OPERATOR ? built.operator : built.resolver;
+const specOf = (manifest: Manifest): PodSpec => (manifest.spec.template as unknown as { spec: PodSpec }).spec;
+
+function fromSources(manifest: Manifest): Manifest {
   const sources = withSources(manifest);
-  const { spec } = sources.spec.template as unknown as { spec: PodSpec };
-  spec.serviceAccountName = component;
+  const spec = specOf(sources);
   spec.volumes.push({
     name: "compiled",
     hostPath: { path: join(cacheFolder(), "compiled"), type: "DirectoryOrCreate" },
   });
+  for (const container of spec.containers) container.volumeMounts?.push({ name: "compiled", mountPath: "/compiled" });
+  return sources;
+}
+
+/** What the images' own entry point starts, under the rules of Kubernetes' "restricted" pod security. */
+function fromImage(manifest: Manifest, image: string): Manifest {
+  const copy = structuredClone(manifest);
+  const spec = specOf(copy);
+  spec.volumes = [];
   for (const container of spec.containers) {
-    container.volumeMounts?.push({ name: "compiled", mountPath: "/compiled" });
+    container.image = image;
+    container.imagePullPolicy = "Never";
+    delete container.command;
+    container.volumeMounts = [];
+    container.securityContext = {
+      runAsNonRoot: true,
+      readOnlyRootFilesystem: true,
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ["ALL"] },
+      seccompProfile: { type: "RuntimeDefault" },
+    };
+  }
+  return copy;
+}
+
+function asPod(manifest: Manifest, component: Component): Manifest {
+  const spec = specOf(manifest);
+  spec.serviceAccountName = component;
+  for (const container of spec.containers) {
     // without, all others of a busy node come before it
     container.resources = { requests: { cpu: "100m" } };
   }
@@ -149,13 +183,20 @@ function asPod(manifest: Manifest, component: Component): Manifest {
     for (const container of spec.containers)
       container.volumeMounts?.push({ name: "token", mountPath: "/var/run/secrets/elasti", readOnly: true });
   }
-  return sources;
+  return manifest;
 }
 
 interface PodSpec {
   serviceAccountName?: string;
   volumes: object[];
-  containers: { image: string; imagePullPolicy?: string; volumeMounts?: object[]; resources?: object }[];
+  containers: {
+    image: string;
+    imagePullPolicy?: string;
+    command?: readonly string[];
+    volumeMounts?: object[];
+    resources?: object;
+    securityContext?: object;
+  }[];
 }
 
 /** A Deployment whose commands are files of the repository: its pods get an image with what Node needs, and see the files. */

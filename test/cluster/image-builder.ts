@@ -12,8 +12,9 @@ import { run } from "./shell.ts";
 export async function outside(program: string, ...args: string[]): Promise<string> {
   if (which(program) === undefined)
     throw new Missing(`building images needs ${program}: apt-get install -y ${program}`);
-  if (process.env.ELASTI_TEST_NODE === undefined) return await run(program, ...args);
-  return await run("nsenter", "--net=/proc/1/ns/net", program, ...args);
+  const network = process.env.ELASTI_TEST_OUTSIDE;
+  if (network === undefined) return await run(program, ...args);
+  return await run("nsenter", `--net=${network}`, program, ...args);
 }
 
 /** Runs buildah on a store of its own in the cache. @returns what it says */

@@ -13,6 +13,8 @@ function environment(places: Places, state: ClusterState, helm: string | undefin
     // where pods reach what a program serves
     ELASTI_TEST_HOST: addresses.node[1],
     ELASTI_TEST_VERSION: state.version,
+    // the machine's own network, for what has to be fetched
+    ELASTI_TEST_OUTSIDE: `/proc/${process.pid}/ns/net`,
     ...(helm === undefined ? {} : { ELASTI_TEST_HELM: helm }),
   };
 }

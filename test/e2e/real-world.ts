@@ -18,7 +18,8 @@ import {
 } from "@elasti/kube";
 import { OPERATOR, RESOLVER } from "@elasti/local";
 import { stateOf } from "../cluster/cluster.ts";
-import { installFromSources, serviceAccounts, uninstall, withSources } from "../cluster/elasti.ts";
+import { installPods, serviceAccounts, uninstall, withSources } from "../cluster/elasti.ts";
+import { elastiImages } from "../cluster/elasti-images.ts";
 import { addresses, cacheFolder, Places } from "../cluster/places.ts";
 import { ServiceTable } from "../cluster/service-table.ts";
 import { run } from "../cluster/shell.ts";
@@ -34,7 +35,7 @@ import {
 } from "./world.ts";
 
 /**
- * Elasti as pods of a real cluster, from the sources of this repository. Each world has a namespace of its own for operator and
+ * Elasti as pods of a real cluster, from the sources of this repository or from the images built of them. Each world has a namespace of its own for operator and
  * resolvers; apps are in `default`, which is emptied at the end.
  */
 export async function startRealWorld(kubeconfig: string, options: WorldOptions): Promise<World> {
@@ -80,9 +81,10 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
       const token = (await kubectl("create", "token", OPERATOR, "--namespace", system)).trim();
       led = { KUBECONFIG: await writeKubeconfig(`${system}.kubeconfig`, operatorApi.url, token) };
     }
-    await installFromSources({
+    await installPods({
       client,
       namespace: system,
+      images: options.images ? await elastiImages() : undefined,
       replicas: { [OPERATOR]: options.operators ?? 1, [RESOLVER]: options.resolvers ?? 1 },
       env: {
         [OPERATOR]: {

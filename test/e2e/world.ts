@@ -31,6 +31,8 @@ export interface WorldOptions {
   readonly operatorEnv?: Readonly<Record<string, string>>;
   readonly resolverEnv?: Readonly<Record<string, string>>;
   readonly accounts?: readonly string[];
+  /** On a real cluster: pods run the images, built of the sources as they are, and not the sources themselves. */
+  readonly images?: boolean;
   /** Sees, and may stop, what operators say to the API server. */
   readonly stops?: Stops;
 }
