@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { FINALIZER, PORT_TABLE_LABEL, privateServiceName } from "@elasti/api";
 import { type ConfigMap, resources } from "@elasti/kube";
+import { doctor } from "../../packages/cli/src/doctor/doctor.ts";
+import type { Finding } from "../../packages/cli/src/doctor/finding.ts";
 import { restore } from "../../packages/cli/src/restore/restore.ts";
 import type { RestoreResult } from "../../packages/cli/src/restore/result.ts";
 import { Traffic } from "./client.ts";
@@ -14,7 +16,7 @@ const unknown = {
   metadata: { serverAddress: "http://127.0.0.1:9", query: "up", threshold: 1 },
 };
 
-describe("elasti restore", () => {
+describe("elasti doctor and elasti restore", () => {
   let world: World;
   before(async () => {
     world = await startWorld({ operators: 2, resolvers: 2 });
@@ -40,6 +42,25 @@ describe("elasti restore", () => {
     return { code, result: out === "" ? undefined : (JSON.parse(out) as RestoreResult), said };
   }
 
+  async function look(...args: string[]): Promise<{ code: number; findings: Finding[]; said: string }> {
+    let out = "";
+    let said = "";
+    const code = await doctor(
+      ["--kubeconfig", world.ground.kubeconfig, "--operator-namespace", world.system, "--json", ...args],
+      {
+        env: {},
+        write: (text) => {
+          out += text;
+        },
+        writeError: (text) => {
+          said += text;
+        },
+        signal: new AbortController().signal,
+      },
+    );
+    return { code, findings: out === "" ? [] : (JSON.parse(out) as { findings: Finding[] }).findings, said };
+  }
+
   async function isItself(web: Sleeper): Promise<void> {
     const service = await web.publicService();
     assert.deepEqual(service.spec.selector, web.service.spec.selector);
@@ -51,7 +72,7 @@ describe("elasti restore", () => {
     assert.ok((await web.deployment()).status?.readyReplicas);
   }
 
-  it("leaves everything alone while an operator runs, and puts it back without losing a request once it is stopped", async () => {
+  it("find nothing wrong, leave all alone while an operator runs, and put it back without losing a request once it is stopped", async () => {
     const routing = { graceSeconds: 2 };
     const [swapped, always, awake] = await Promise.all([
       world.sleeper({ name: "swapped", startMs: 300, spec: { minTargetReplicas: 2, routing, triggers: [unknown] } }),
@@ -59,6 +80,13 @@ describe("elasti restore", () => {
       world.sleeper({ name: "awake", replicas: 1, spec: { routing } }),
     ]);
     await awake.parked();
+
+    const well = await look();
+    assert.deepEqual(
+      well.findings.filter(({ severity }) => severity === "error"),
+      [],
+    );
+    assert.ok(well.code < 2, well.said);
 
     const dry = await run("--dry-run");
     assert.equal(dry.code, 0);
@@ -103,6 +131,15 @@ describe("elasti restore", () => {
     );
     const again = await run();
     assert.deepEqual([again.code, again.result?.items], [0, []]);
+
+    const alone = await look("--service", "awake");
+    assert.equal(alone.code, 2);
+    const reasons = alone.findings.map(({ severity, reason, object }) => `${severity} ${reason} ${object}`);
+    for (const wanted of [
+      `error NoLeader Lease ${world.system}/${OPERATOR}`,
+      `error NoOperator Service ${world.system}/${OPERATOR}`,
+    ])
+      assert.ok(reasons.includes(wanted), `${wanted} in ${reasons.join("\n")}`);
 
     // an operator that comes back takes them up again
     await world.scale(OPERATOR, 1);

@@ -6,6 +6,13 @@ import type { Place } from "./place.ts";
  * imported from here may lead to the embedded Kubernetes of the demo.
  */
 export const clusterCommands: Readonly<Record<string, Command>> = {
+  doctor: {
+    summary: "looks at an installation and its services, and says what is wrong and how to mend it",
+    run: async (args) => {
+      const { doctor } = await import("./doctor/doctor.ts");
+      return await untilSignal((place) => doctor(args, place));
+    },
+  },
   restore: {
     summary: "puts back every Service, target and autoscaler, with no operator running",
     run: async (args) => {

@@ -2,17 +2,21 @@ import { type ElastiService, keyOf, SERVICE_NAME_LABEL, specDefaults } from "@el
 import { errorText, systemClock } from "@elasti/core";
 import { type KubeClient, type Lease, resources } from "@elasti/kube";
 import { type Access, connect } from "../cluster-access.ts";
+import { listKnown } from "../listing.ts";
 import type { Place } from "../place.ts";
 import { type Stopped, stopDeployment, takeLease, waitUntilFree } from "./leadership.ts";
 import { type Leftover, leftoversOf, type Snapshot } from "./leftovers.ts";
 import { graceMarginMs, parseRestore, type RestoreOptions, restoreUsage } from "./options.ts";
 import { Progress } from "./progress.ts";
-import { listKnown, readSnapshot } from "./read-snapshot.ts";
+import { readSnapshot } from "./read-snapshot.ts";
 import { purge, runRestorer } from "./restorer-run.ts";
 import { type RestoreResult, resultOf, textOf } from "./result.ts";
 
 /** Longest that an operator which was told to stop may go on renewing its Lease. */
 const stopTimeoutMs = 90_000;
+/** Longest that pods which were ready may not be, at the end. */
+const settleMs = 30_000;
+const lookAgainMs = 1_000;
 /** Longest pause between two attempts at one service. */
 const retryMs = 75_000;
 
@@ -81,6 +85,12 @@ async function run(options: RestoreOptions, access: Access, place: Place): Promi
       });
       after = ran.left;
       now = ran.snapshot;
+    }
+    // a pod may be ready, published, and for a moment not ready again
+    const untilMs = systemClock.monotonic() + Math.min(options.timeoutMs, settleMs);
+    while (notReadyOf(snapshot, now).length > 0 && systemClock.monotonic() < untilMs && !place.signal.aborted) {
+      await systemClock.sleep(lookAgainMs, place.signal).catch(() => {});
+      now = await readSnapshot(client, options.namespaces);
     }
     const done = resultOf({ ...outcome, before, after, notReady: notReadyOf(snapshot, now), notes });
     result = done;

@@ -3,9 +3,10 @@ import { type Clock, Metrics, silentLogger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, type KubeObject, Reflector, resources } from "@elasti/kube";
 import { createRestorer, type RestorerOptions } from "@elasti/operator";
 import type { Access } from "../cluster-access.ts";
+import { listKnown } from "../listing.ts";
 import { type Leftover, leftoversOf, type Snapshot, unclaimed } from "./leftovers.ts";
 import type { Progress } from "./progress.ts";
-import { listKnown, readSnapshot } from "./read-snapshot.ts";
+import { readSnapshot } from "./read-snapshot.ts";
 
 /** What is left is counted again after so long, where no event tells: what belongs to no ElastiService. */
 const lookAgainMs = 1_000;
