@@ -25,12 +25,19 @@ export function connectorOf(cluster: Cluster, timeoutMs: number): undiciConnecto
     return connector;
   };
   return (options, callback) => {
-    const connect = (now: Certificates): void =>
-      connectorFor(now)(options, (...answer) => {
-        // it may be that the certificates are no longer those of the server
-        if (answer[0] !== null) cluster.refused?.();
-        callback(...answer);
-      });
+    const connect = (now: Certificates): void => {
+      try {
+        connectorFor(now)(options, (...answer) => {
+          // it may be that the certificates are no longer those of the server
+          if (answer[0] !== null) cluster.refused?.();
+          callback(...answer);
+        });
+      } catch (error) {
+        // one of the two files of a client certificate was read before it was renewed, or half written
+        cluster.refused?.();
+        callback(error instanceof Error ? error : new Error(String(error)), null);
+      }
+    };
     if (cluster.certificates === undefined) connect(cluster);
     else cluster.certificates().then(connect, (error: Error) => callback(error, null));
   };

@@ -115,3 +115,24 @@ test("reads a CA that was renewed on disk when the server's certificate is anoth
     await rm(directory, { recursive: true });
   }
 });
+
+test("fails the call, and nothing else, while a client certificate and its key do not belong together", async () => {
+  let pair = { cert: newCert, key };
+  const client = createKubeClient({
+    cluster: {
+      server: `https://127.0.0.1:${port}`,
+      token: async () => undefined,
+      certificates: async () => ({ ca: cert, ...pair }),
+    },
+  });
+  const ask = async () => (await client.get(resources.configMaps, "default", "a")).metadata.name;
+  try {
+    await assert.rejects(ask(), { code: "ELASTI_KUBE_UNAVAILABLE", message: /key values mismatch/ });
+    pair = { cert: "half of a fi", key };
+    await assert.rejects(ask(), { code: "ELASTI_KUBE_UNAVAILABLE", message: /no start line/ });
+    pair = { cert, key };
+    assert.equal(await ask(), "a");
+  } finally {
+    await client.close();
+  }
+});
