@@ -20,6 +20,8 @@ export interface ContainerEvidence {
 export interface PodEvidence {
   readonly name: string;
   readonly uid: string;
+  /** Wall clock in ms. */
+  readonly createdMs: number;
   readonly phase: "Pending" | "Running" | "Succeeded" | "Failed" | "Unknown";
   readonly ready: boolean;
   /** The scheduler has found no node for it (condition PodScheduled False). */

@@ -30,6 +30,11 @@ export class PodHistory {
   /** When an autoscaler was last heard about a pod, and when it was asked for, by uid. */
   readonly #nodes = new Map<string, { askedMs: number; comingMs: number | undefined }>();
 
+  /** Pods of which something is remembered. */
+  get size(): number {
+    return new Set([...this.#pods.keys(), ...this.#nodes.keys()]).size;
+  }
+
   see(pod: Pod, nowMs: number): void {
     const { uid = "" } = pod.metadata;
     const containers = this.#pods.get(uid) ?? new Map<string, Seen>();
@@ -47,6 +52,12 @@ export class PodHistory {
         pullError: pullErrors.has(reason ?? "") ? message : seen?.pullError,
       });
     }
+  }
+
+  /** The pod is gone. */
+  forget({ metadata: { uid = "" } }: Pod): void {
+    this.#pods.delete(uid);
+    this.#nodes.delete(uid);
   }
 
   /** Keeps only what is known of these pods. */
@@ -73,6 +84,7 @@ export class PodHistory {
     return {
       name,
       uid,
+      createdMs: timeOf(creationTimestamp, nowMs),
       phase: status?.phase ?? "Unknown",
       ready: condition("Ready")?.status === "True",
       unscheduled:

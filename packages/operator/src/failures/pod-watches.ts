@@ -192,7 +192,9 @@ export class PodWatches {
       transform: trimPod,
     });
     pods.store.on("change", ({ type, object }) => {
-      if (type !== "deleted") history.see(object, clock.now());
+      // of a pod that is made anew and fails anew, again and again, each is another one
+      if (type === "deleted") history.forget(object);
+      else history.see(object, clock.now());
       tell();
     });
     const events =

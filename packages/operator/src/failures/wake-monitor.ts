@@ -6,7 +6,7 @@ import type { StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import type { Observation } from "../lifecycle/observation.ts";
 import { liveSelector } from "../lifecycle/routing.ts";
-import type { CreateFailure, Evidence, Patience } from "./evidence.ts";
+import type { CreateFailure, Evidence, Patience, PodEvidence } from "./evidence.ts";
 import { type Judgement, judge } from "./judge.ts";
 import { nodeComingAt } from "./node-outlook.ts";
 import { PodWatches } from "./pod-watches.ts";
@@ -115,7 +115,7 @@ export class WakeMonitor {
     if (seen === undefined) return undefined;
     const failure = seen.createFailure;
     return {
-      pods: seen.pods,
+      pods: podsSince(seen.pods, beganMs(es)),
       createFailure: createFailure ?? (isOfThisWake(failure, es) ? failure : undefined),
       replicas: target.statusReplicas,
     };
@@ -193,9 +193,16 @@ function isStuck({ es, target, service, observation, held }: MonitorSubject): bo
 /** The first failure can come before the phase is written. */
 const slackMs = 5_000;
 
+const beganMs = ({ status }: StoredElastiService): number =>
+  status?.phaseTime === undefined ? 0 : Date.parse(status.phaseTime);
+
 /** Events outlive what they tell of. */
-function isOfThisWake(failure: CreateFailure | undefined, { status }: StoredElastiService): boolean {
-  if (failure === undefined) return false;
-  const began = status?.phaseTime === undefined ? 0 : Date.parse(status.phaseTime);
-  return failure.sinceMs >= began - slackMs;
+function isOfThisWake(failure: CreateFailure | undefined, es: StoredElastiService): boolean {
+  return failure !== undefined && failure.sinceMs >= beganMs(es) - slackMs;
+}
+
+/** Without those that had ended before: Kubernetes keeps thousands of pods that were evicted, and they tell nothing of this wake. */
+export function podsSince(pods: readonly PodEvidence[], sinceMs: number): PodEvidence[] {
+  const hasEnded = ({ phase }: PodEvidence) => phase === "Failed" || phase === "Succeeded";
+  return pods.filter((pod) => !hasEnded(pod) || pod.createdMs >= sinceMs - slackMs);
 }

@@ -4,6 +4,7 @@ import type { Pod } from "@elasti/kube";
 import { defaultPatience, type Evidence } from "../../src/failures/evidence.ts";
 import { type Judgement, judge } from "../../src/failures/judge.ts";
 import { PodHistory, trimPod } from "../../src/failures/pod-history.ts";
+import { podsSince } from "../../src/failures/wake-monitor.ts";
 import { container, ended, pod, unscheduled, waiting } from "./kit.ts";
 
 const now = Date.UTC(2026, 0, 1, 12);
@@ -306,6 +307,20 @@ describe("judge", () => {
     };
     assert.equal(coming(200_000), "Unschedulable uncertain");
     assert.equal(coming(300_000), "Unschedulable certain");
+  });
+
+  it("blames no pods that had ended before the target was to be up", () => {
+    const evicted = ["web-1", "web-2", "web-3"].map((name) => pod({ name, phase: "Failed", createdMs: now - 60_000 }));
+    const evidence = evidenceOf(evicted);
+    const since = (ms: number) => {
+      const pods = podsSince(evidence.pods, ms);
+      return verdict(judge({ ...evidence, pods }, now, defaultPatience));
+    };
+    assert.equal(since(now - 2_000), "PodMissing progress");
+    assert.equal(since(now - 90_000), "CrashLoop certain");
+    // what has not ended may yet be ready, however old it is
+    const [running] = evidenceOf([pod({ phase: "Running", createdMs: 0 })]).pods;
+    assert.deepEqual(podsSince([running!], now), [running]);
   });
 
   it("tells that the Service selects none of the target's pods", () => {

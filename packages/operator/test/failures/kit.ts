@@ -32,13 +32,29 @@ export function pod(options: {
   conditions?: Conditions;
   phase?: "Pending" | "Running" | "Succeeded" | "Failed";
   nominated?: string;
+  createdMs?: number;
 }): Pod {
   pods += 1;
-  const { name = "web-1", containers = [], init = [], conditions = [], phase = "Pending", nominated } = options;
+  const {
+    name = "web-1",
+    containers = [],
+    init = [],
+    conditions = [],
+    phase = "Pending",
+    nominated,
+    createdMs,
+  } = options;
+  const creationTimestamp = createdMs === undefined ? undefined : iso(createdMs);
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, namespace: "default", uid: `uid-${pods}`, resourceVersion: String(pods) },
+    metadata: {
+      name,
+      namespace: "default",
+      uid: `uid-${pods}`,
+      resourceVersion: String(pods),
+      ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
+    },
     spec: { containers: [{ name: "app", env: [{ name: "TOKEN", value: "hunter2" }] }] },
     status: {
       phase,

@@ -69,6 +69,19 @@ describe("PodWatches", () => {
     assert.deepEqual([...open], []);
   });
 
+  it("remembers nothing of pods that are gone", async () => {
+    start(8, 60_000);
+    await known("a");
+    const [{ metadata }] = (await client.list<Pod>(resources.pods, { namespace: "default", labelSelector: "app=a" }))
+      .items as [Pod];
+    const history = watches.historyOf("a")!;
+    history.noteNode(metadata.uid!, 0, undefined);
+    const changed = new Promise<void>((resolve) => changes.set("a", resolve));
+    await client.delete(resources.pods, "default", "a", { gracePeriodSeconds: 0 });
+    await changed;
+    assert.deepEqual([await known("a"), history.size], [[], 0]);
+  });
+
   it("opens so many at once; the next in line follows as soon as one is released", async () => {
     start(2, 60_000);
     assert.deepEqual(await Promise.all([known("a"), known("b")]), [["a"], ["b"]]);
