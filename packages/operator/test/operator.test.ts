@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PARK_KEY, privateServiceName, SERVICE_EPOCH_ANNOTATION, SERVICE_NAME_LABEL } from "@elasti/api";
-import { type Deployment, type EndpointSlice, type KubeObject, resources, type Service } from "@elasti/kube";
+import {
+  type Deployment,
+  type EndpointSlice,
+  type KubeObject,
+  type Resource,
+  resources,
+  type Service,
+} from "@elasti/kube";
 import { type Es, type OperatorWorld, startOperator } from "./kit/operator.ts";
 
 const rests = ({ status }: Es): boolean => status?.phase === "Serving" && status.conditions !== undefined;
@@ -257,6 +264,39 @@ describe("operator", () => {
       world.writes.slice(before).filter((write) => write === "patch elastiservices web"),
       ["patch elastiservices web"],
     );
+  });
+
+  it("wakes the target of a deleted ElastiService though its kind cannot be read at that moment", async () => {
+    await world.app("web", { replicas: 0 });
+    const statefulSets: Resource = { ...resources.deployments, plural: "statefulsets", kind: "StatefulSet" };
+    const labels = { app: "web" };
+    await world.client.create(statefulSets, {
+      apiVersion: "apps/v1",
+      kind: "StatefulSet",
+      metadata: { name: "db", namespace: "default" },
+      spec: {
+        replicas: 0,
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: { containers: [{ name: "db", image: "db" }] } },
+      },
+    } as KubeObject);
+    // as a new leader finds it whose first look at the API does not succeed
+    const failing = world.faults.fail(({ path }) => path === "/apis/apps/v1", 500);
+    const asked = world.faults.hold(({ path }) => path === "/apis/apps/v1");
+    await world.elastiService("web", { scaleTargetRef: { apiVersion: "apps/v1", kind: "StatefulSet", name: "db" } });
+    await world.until("web", ({ metadata }) => (metadata.finalizers ?? []).length > 0);
+    const status = { phase: "Asleep", epoch: 3, podsGone: true, phaseTime: new Date().toISOString() };
+    const body = { status };
+    await world.client.patch<Es>(resources.elastiServices, "default", "web", "merge", body, { subresource: "status" });
+    await world.client.delete(resources.elastiServices, "default", "web");
+    await world.until("web", ({ metadata }) => metadata.deletionTimestamp !== undefined);
+    asked.release();
+    await failing.hit;
+    await writesAtRest();
+    failing.remove();
+    await world.until("web", (es) => es.status?.phase === "Waking");
+    const { spec } = await world.client.get<Deployment>(statefulSets, "default", "db");
+    assert.equal(spec.replicas, 1);
   });
 
   /** Nothing of ours is at the Service any more. */

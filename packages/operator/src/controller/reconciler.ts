@@ -8,7 +8,14 @@ import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import { failureOf } from "../lifecycle/failure.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
-import { type Memories, noteAsleep, noteUndone, runOf, type ServiceMemory } from "../lifecycle/memory.ts";
+import {
+  activityToWrite,
+  type Memories,
+  noteAsleep,
+  noteUndone,
+  runOf,
+  type ServiceMemory,
+} from "../lifecycle/memory.ts";
 import { needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
 import type { Performer, Subject } from "../lifecycle/performer.ts";
 import { clientMode, type Limits, next, type Observation, type Step } from "../lifecycle/phases.ts";
@@ -26,6 +33,8 @@ const MAX_STEPS = 24;
  * conflict that follows, so that a watch that is broken does not lead to a stream of writes.
  */
 const CONFLICT_PAUSE_MS = { first: 200, longest: 15_000 } as const;
+/** Until a target is looked for again that has to be woken and cannot be read. */
+const UNREADABLE_PAUSE_MS = 5_000;
 
 export interface ReconcilerOptions {
   client: KubeClient;
@@ -120,6 +129,8 @@ export class ElastiServiceReconciler {
       const { subject, observation, target, answer, held } = await this.#observe(key, es, prepared);
       // a watch that has not begun is no reason to call a service degraded; its first list comes back here
       if (target.kind === "pending") return {};
+      if (target.kind !== "found" && observation.lifecycle === "restore")
+        return { requeueAfterMs: UNREADABLE_PAUSE_MS };
       const step = next(observation, this.#options.limits);
       if (step.do === "wait") return await this.#rest(key, es, { prepared, observation, target, answer, step, held });
       // routes and the probe are for resolvers to know before anybody is led to them
@@ -395,10 +406,3 @@ export class ElastiServiceReconciler {
 /** A sleep that is not allowed is tried again later, and said until it succeeds. */
 const missingRight = ({ missingRight: message }: ServiceMemory): Warning[] =>
   message === undefined ? [] : [{ type: "PermissionMissing", reason: "PermissionMissing", message }];
-
-/** Activity is written to status now and then, so that a cooldown survives a restart. */
-function activityToWrite({ spec, status }: StoredElastiService, lastActiveMs: number): string | undefined {
-  const written = status?.lastActiveTime === undefined ? 0 : Date.parse(status.lastActiveTime);
-  const stepMs = Math.min(60_000, Math.max(5_000, (spec.cooldownPeriod ?? 900) * 100));
-  return lastActiveMs - written >= stepMs ? new Date(lastActiveMs).toISOString() : undefined;
-}

@@ -130,6 +130,10 @@ function lifecycleOf({ es, service, target, namespaceGoing, nowMs }: Facts): Obs
   if (deletionTimestamp === undefined) return "live";
   if (nowMs - Date.parse(deletionTimestamp) > restoreAtMostMs) return "release";
   if (namespaceGoing || service === undefined || service.metadata.deletionTimestamp !== undefined) return "release";
+  // it may be at zero by us: that its kind cannot be read at the moment is no reason to leave it there
+  const { phase = "Degraded" } = es.status ?? {};
+  const isOurs = phase !== "Degraded" && phase !== "Serving";
+  if (target.kind === "unsupported" && target.reason === "TargetUnreadable" && isOurs) return "restore";
   if (target.kind !== "found" || target.deleting) return "release";
   return "restore";
 }
