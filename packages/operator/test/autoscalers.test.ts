@@ -119,6 +119,19 @@ describe("an operator beside autoscalers", () => {
     await annotationsUntil((now) => now[PAUSED_REPLICAS] === undefined);
   });
 
+  it("asks for KEDA's objects only once there is a KEDA", async () => {
+    const asked = world.faults.hold({ verb: "list", resource: "scaledobjects" });
+    await world.app("web");
+    await world.elastiService("web");
+    await world.until("web", ({ status }) => status?.phase === "Serving");
+    assert.equal(asked.held, 0);
+    await installKeda();
+    await asked.hit;
+    asked.release();
+    await scaledObject({ minReplicaCount: 0 });
+    await annotationsUntil((now) => now[FORCE_ACTIVATION] === "true");
+  });
+
   it("says why it cannot tell KEDA", async () => {
     await installKeda();
     await scaledObject();

@@ -50,6 +50,8 @@ export class AutoscalerWatch {
   readonly #crd: Reflector<KubeObject> | undefined;
   readonly #logger: Logger;
   readonly #listeners = new Set<() => void>();
+  /** Whether ScaledObjects are asked for. */
+  #asksKeda = false;
 
   constructor(deps: AutoscalerWatchDeps) {
     this.#logger = deps.logger;
@@ -76,20 +78,26 @@ export class AutoscalerWatch {
       transform: trimHpa,
       onFailure: this.#failureOf(resources.horizontalPodAutoscalers),
     });
+    const noteFailure = this.#failureOf(resources.customResourceDefinitions);
     if (namespaces.length === 0)
       this.#crd = new Reflector<KubeObject>({
         ...common,
         resource: resources.customResourceDefinitions,
         fieldSelector: `metadata.name=${KEDA_CRD}`,
         transform: trimCrd,
-        onFailure: this.#failureOf(resources.customResourceDefinitions),
+        onFailure: (error) => {
+          noteFailure(error);
+          // who may not see definitions can only try
+          this.#askKeda();
+        },
       });
     this.scaledObjects = new OwnWrites(this.#scaled.store);
   }
 
   /** Of ScaledObjects and of HPAs. */
   get states(): { readonly keda: KindState; readonly hpa: KindState } {
-    return { keda: stateOf(this.#scaled), hpa: stateOf(this.#hpas) };
+    const undefinedKind = this.#crd?.synced === true ? "absent" : "pending";
+    return { keda: this.#asksKeda ? stateOf(this.#scaled) : undefinedKind, hpa: stateOf(this.#hpas) };
   }
 
   /** Major and minor version of KEDA by the label of its definition; undefined where that is not told. */
@@ -157,19 +165,44 @@ export class AutoscalerWatch {
 
   /** Begins to watch. Nothing waits for it: without autoscalers all the rest goes on. */
   start(): void {
-    for (const reflector of [this.#scaled, this.#hpas, this.#crd]) {
-      reflector?.start().then(
-        () => this.#tell(),
-        () => {},
-      );
+    this.#hpas.start().then(
+      () => this.#tell(),
+      () => {},
+    );
+    if (this.#crd === undefined) {
+      this.#askKeda();
+      return;
     }
-    this.#crd?.store.on("change", () => this.#tell());
+    const { store } = this.#crd;
+    store.on("change", () => {
+      if (store.size > 0) this.#askKeda();
+      this.#tell();
+    });
+    this.#crd.start().then(
+      () => {
+        // most clusters have no KEDA, and are not to be asked again and again
+        if (store.size === 0)
+          this.#logger.info({ resource: KEDA_CRD, reason: "NotInstalled" }, "kind is not installed");
+        this.#tell();
+      },
+      () => {},
+    );
   }
 
   async close(): Promise<void> {
     this.#listeners.clear();
     this.scaledObjects.close();
     await Promise.all([this.#scaled, this.#hpas, this.#crd].map((reflector) => reflector?.close()));
+  }
+
+  /** Watches ScaledObjects from now on. Idempotent. */
+  #askKeda(): void {
+    if (this.#asksKeda) return;
+    this.#asksKeda = true;
+    this.#scaled.start().then(
+      () => this.#tell(),
+      () => {},
+    );
   }
 
   #tell(): void {
