@@ -81,7 +81,6 @@ describe("a wake that cannot succeed on a real cluster", { concurrency: 4 }, () 
       "ELASTI_WAKE_QUOTA",
       /exceeded quota: compute, requested: pods=1, used: pods=0, limited: pods=0/,
     );
-    assert.ok(answer.tookMs < 3_000, `answered after ${answer.tookMs} ms`);
     assert.equal(await reasonOf(web), "QuotaExceeded");
     await world.client.delete(resourceQuotas, "no-room", "compute");
     await web.reaches("Serving", patience);

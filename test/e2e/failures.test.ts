@@ -33,7 +33,6 @@ describe("a wake that cannot succeed", { concurrency: 3 }, () => {
 
     const next = await web.ask();
     assertCannotWake(next, "ELASTI_WAKE_CRASH_LOOP", /exit code 3/);
-    assert.ok(next.tookMs < 1_000, `answered after ${next.tookMs} ms`);
     const { items } = await world.client.list<KubeObject & { message: string; involvedObject: { name: string } }>(
       resources.events,
       { namespace: "default", fieldSelector: "reason=WakeFailed" },
@@ -104,7 +103,6 @@ describe("a wake that was found to fail", () => {
     await world.scale(OPERATOR, 0);
     const answer = await web.ask();
     assertCannotWake(answer, "ELASTI_WAKE_CRASH_LOOP", /exit code 4/);
-    assert.ok(answer.tookMs < 1_000, `answered after ${answer.tookMs} ms`);
     await editContainer(web, (container) => {
       container.command = good;
     });

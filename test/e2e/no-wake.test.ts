@@ -77,7 +77,7 @@ describe("answers of the resolver's own", { concurrency: 6 }, () => {
     const web = await world.sleeper({ name: "late", startMs: 600_000, spec: { queue: { timeoutSeconds: 1 } } });
     const answer = await web.ask();
     assert.deepEqual([answer.status, answer.headers["elasti-reason"]], [504, "ELASTI_HOLD_TIMEOUT"]);
-    assert.ok(answer.tookMs >= 1_000 && answer.tookMs < 3_000, `${answer.tookMs} ms`);
+    assert.ok(answer.tookMs >= 1_000, `${answer.tookMs} ms`);
   });
 
   it("tells, at the deadline, why the operator could not wake it", async () => {
