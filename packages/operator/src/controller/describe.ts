@@ -92,11 +92,22 @@ function idle({ observation, answer }: Description): ConditionUpdate {
   };
 }
 
-function optional({ warnings, waking }: Description): ConditionUpdate[] {
-  const updates = warnings.map(
+function optional({ warnings, waking, memory }: Description): ConditionUpdate[] {
+  const updates = [...warnings, ...missingRight(memory)].map(
     ({ type, reason, message }): ConditionUpdate => ({ type, status: "True", reason, message }),
   );
   if (waking?.certain === true)
     updates.push({ type: "WakeFailed", status: "True", reason: waking.reason, message: waking.message });
   return updates;
+}
+
+/** A sleep that is not allowed is tried again later, and said until it succeeds. */
+const missingRight = ({ missingRight: message }: ServiceMemory): Warning[] =>
+  message === undefined ? [] : [{ type: "PermissionMissing", reason: "PermissionMissing", message }];
+
+/** Activity is written to status now and then, so that a cooldown survives a restart. */
+export function activityToWrite({ spec, status }: StoredElastiService, lastActiveMs: number): string | undefined {
+  const written = status?.lastActiveTime === undefined ? 0 : Date.parse(status.lastActiveTime);
+  const stepMs = Math.min(60_000, Math.max(5_000, (spec.cooldownPeriod ?? 900) * 100));
+  return lastActiveMs - written >= stepMs ? new Date(lastActiveMs).toISOString() : undefined;
 }

@@ -8,23 +8,16 @@ import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import { failureOf } from "../lifecycle/failure.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
-import {
-  activityToWrite,
-  type Memories,
-  noteAsleep,
-  noteUndone,
-  runOf,
-  type ServiceMemory,
-} from "../lifecycle/memory.ts";
+import { type Memories, noteAsleep, noteUndone, runOf, type ServiceMemory } from "../lifecycle/memory.ts";
 import { needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
 import type { Performer, Subject } from "../lifecycle/performer.ts";
 import { clientMode, type Limits, next, type Observation, type Step } from "../lifecycle/phases.ts";
 import type { Routing } from "../lifecycle/routing.ts";
 import type { StatusChange, StatusWriter } from "../lifecycle/status-writer.ts";
 import type { Contention } from "./contention.ts";
-import { describe } from "./describe.ts";
+import { activityToWrite, describe } from "./describe.ts";
 import type { FactsGatherer } from "./facts.ts";
-import type { Parts, Prepared, Warning } from "./parts.ts";
+import type { Parts, Prepared } from "./parts.ts";
 
 /** Steps of one pass; what is left over goes on in the next. */
 const MAX_STEPS = 24;
@@ -245,7 +238,6 @@ export class ElastiServiceReconciler {
       warnings: [
         ...seen.prepared.notes,
         ...contention.warnings(es, service, seen.target),
-        ...missingRight(memory),
         ...parts.warnings(es, seen.target.kind === "found" ? seen.target.template : undefined),
       ],
     });
@@ -402,7 +394,3 @@ export class ElastiServiceReconciler {
     );
   }
 }
-
-/** A sleep that is not allowed is tried again later, and said until it succeeds. */
-const missingRight = ({ missingRight: message }: ServiceMemory): Warning[] =>
-  message === undefined ? [] : [{ type: "PermissionMissing", reason: "PermissionMissing", message }];

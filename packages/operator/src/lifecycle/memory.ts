@@ -82,10 +82,3 @@ export function noteAsleep(memory: ServiceMemory): void {
   memory.routingProblem = undefined;
   memory.missingRight = undefined;
 }
-
-/** Activity is written to status now and then, so that a cooldown survives a restart. */
-export function activityToWrite({ spec, status }: ElastiService, lastActiveMs: number): string | undefined {
-  const written = status?.lastActiveTime === undefined ? 0 : Date.parse(status.lastActiveTime);
-  const stepMs = Math.min(60_000, Math.max(5_000, (spec.cooldownPeriod ?? 900) * 100));
-  return lastActiveMs - written >= stepMs ? new Date(lastActiveMs).toISOString() : undefined;
-}
