@@ -10,6 +10,8 @@ import type { StatusWriter } from "./lifecycle/status-writer.ts";
 
 /** Steps of one wake; more would mean that somebody else keeps changing the same objects. */
 const MAX_STEPS = 8;
+/** Writes by which a wake is claimed; the leader writes status about as often when a wake begins. */
+const CLAIM_ATTEMPTS = 4;
 
 /** What a wake has to know of the target's autoscalers, and to tell them. */
 export interface WakeAutoscalers {
@@ -77,8 +79,10 @@ export class Waker {
       const target = this.#options.targets.of(es);
       if (target.kind !== "found")
         throw operatorErrors.ELASTI_WAKE_FAILED(target.message, { details: { reason: target.reason } });
-      const replicas = scaled?.to ?? target.replicas;
-      const step = nextForWake({ phase: es.status?.phase, replicas, fence, target: "found" });
+      const { phase } = es.status ?? {};
+      // asleep it is at zero, unless somebody has just raised it: a watch that says so may only be behind, and the scale-up will tell
+      const replicas = scaled?.to ?? (phase === "Asleep" ? 0 : target.replicas);
+      const step = nextForWake({ phase, replicas, fence, target: "found" });
       if (step.do === "wait") {
         if (scaled?.outcome === "scaled") await this.#claim(es);
         return reply(es, scaled?.outcome ?? "already-awake", replicas);
@@ -125,15 +129,22 @@ export class Waker {
    */
   async #claim(es: StoredElastiService): Promise<void> {
     const { status, logger } = this.#options;
-    const { phase, epoch, lastWake, raises = [] } = es.status ?? {};
-    if (phase !== "Waking" || lastWake?.reason !== "manual") return;
-    try {
-      await status.write(es, {
-        lastWake: { ...lastWake, reason: "request" },
-        raises: raises.filter((raise) => raise.epoch !== epoch),
-      });
-    } catch (error) {
-      logger.debug({ service: es.spec.service, error: errorText(error) }, "wake could not be claimed");
+    for (let attempt = 1; ; attempt++) {
+      try {
+        // after a conflict the leader has written what else it says of the wake
+        const seen = attempt === 1 ? es : await this.#fresh(es);
+        const { phase, epoch, lastWake, raises = [] } = seen.status ?? {};
+        if (phase !== "Waking" || lastWake?.reason !== "manual") return;
+        await status.write(seen, {
+          lastWake: { ...lastWake, reason: "request" },
+          raises: raises.filter((raise) => raise.epoch !== epoch),
+        });
+        return;
+      } catch (error) {
+        if (isConflict(error) && attempt < CLAIM_ATTEMPTS) continue;
+        logger.debug({ service: es.spec.service, error: errorText(error) }, "wake could not be claimed");
+        return;
+      }
     }
   }
 
