@@ -3,6 +3,13 @@ import { type Clock, systemClock } from "./clock.ts";
 
 export { Counter, Gauge, Histogram };
 
+/** A value for each label. */
+export type LabelSet<L extends string> = Readonly<Record<L, string>>;
+
+/** One label set for each value of a metric's only label. */
+export const labelledBy = <L extends string>(label: L, values: readonly string[]): LabelSet<L>[] =>
+  values.map((value) => ({ [label]: value }) as LabelSet<L>);
+
 /**
  * The metrics of one process. A scrape of many series blocks the loop, so its text is kept for `cacheMs` and scrapes that
  * come together share one rendering.
@@ -24,8 +31,19 @@ export class Metrics {
     return this.registry.contentType;
   }
 
-  counter<L extends string = never>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> {
-    return new Counter({ name, help, labelNames, registers: [this.registry] });
+  /**
+   * @param known label sets that are shown as 0 from the start: Prometheus takes the first value that it sees of a series for
+   * its beginning, so that what a series begins with would never count
+   */
+  counter<L extends string = never>(
+    name: string,
+    help: string,
+    labelNames: readonly L[] = [],
+    known: readonly LabelSet<L>[] = [],
+  ): Counter<L> {
+    const counter = new Counter({ name, help, labelNames, registers: [this.registry] });
+    for (const labels of known) counter.inc(labels, 0);
+    return counter;
   }
 
   gauge<L extends string = never>(
@@ -43,14 +61,20 @@ export class Metrics {
     });
   }
 
-  /** @param buckets upper bounds in seconds */
+  /**
+   * @param buckets upper bounds in seconds
+   * @param known as of a counter
+   */
   histogram<L extends string = never>(
     name: string,
     help: string,
     labelNames: readonly L[],
     buckets: readonly number[],
+    known: readonly LabelSet<L>[] = [],
   ): Histogram<L> {
-    return new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.registry] });
+    const histogram = new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.registry] });
+    for (const labels of known) histogram.zero(labels);
+    return histogram;
   }
 
   render(): Promise<string> {

@@ -61,6 +61,11 @@ export class WorkQueue {
     return this.#delayed.size;
   }
 
+  /** Keys of which the last handling failed. */
+  get failing(): number {
+    return this.#backoffs.size;
+  }
+
   add(key: string): void {
     if (this.#closing !== undefined || this.#waiting.has(key)) return;
     if (this.#running.has(key)) {

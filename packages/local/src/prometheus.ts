@@ -28,6 +28,8 @@ export interface PrometheusOptions {
   readonly scrapeTargets?: readonly ScrapeTarget[];
   readonly scrapeConfigs?: readonly object[];
   readonly scrapeIntervalMs?: number;
+  /** Rules in the form of its rule files, evaluated as often as it scrapes. */
+  readonly rules?: string;
   /** Kept after `close()`; left out, a directory of its own that is removed. */
   readonly dataDir?: string;
   /** Path of the program; by default the one that `findProgram` gives. */
@@ -49,6 +51,8 @@ export interface PrometheusProcess {
 
 const KILL_AFTER_MS = 5_000;
 const KEPT_LINES = 20;
+/** Beside the configuration file. */
+const RULES = "rules.yml";
 const usualPlaces = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/bin"];
 
 /**
@@ -80,6 +84,7 @@ export async function startPrometheus(options: PrometheusOptions = {}): Promise<
   const dataDir = options.dataDir ?? join(directory, "data");
   await mkdir(dataDir, { recursive: true });
   const configFile = join(directory, "prometheus.yml");
+  if (options.rules !== undefined) await writeFile(join(directory, RULES), options.rules);
   // a JSON text is a YAML text
   await writeFile(configFile, JSON.stringify(configOf(options)));
 
@@ -125,7 +130,8 @@ function configOf(options: PrometheusOptions, self?: string): object {
   const { scrapeTargets = [], scrapeConfigs = [], scrapeIntervalMs = 1_000 } = options;
   const interval = `${scrapeIntervalMs}ms`;
   return {
-    global: { scrape_interval: interval, scrape_timeout: interval },
+    global: { scrape_interval: interval, scrape_timeout: interval, evaluation_interval: interval },
+    ...(options.rules === undefined ? {} : { rule_files: [RULES] }),
     scrape_configs: [
       ...(self === undefined
         ? []

@@ -188,6 +188,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       countPhases(view.stores.elastiServices.list().filter(({ metadata }) => watched(metadata.namespace ?? ""))),
     leading: () => elector.isLeader,
     waiting: () => queue.waiting,
+    failing: () => queue.failing,
   });
   const performer = new Performer({
     routing,

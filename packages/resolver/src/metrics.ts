@@ -1,5 +1,6 @@
-import { coldStartBuckets, type Metrics } from "@elasti/core";
-import type { HoldEnd } from "./gate/gate.ts";
+import { coldStartBuckets, labelledBy, type Metrics } from "@elasti/core";
+import { errors } from "./errors.ts";
+import { type HoldEnd, holdEnds } from "./gate/gate.ts";
 
 /** Where the gauges come from; read at a scrape. */
 export interface MetricsSource {
@@ -11,6 +12,9 @@ export interface MetricsSource {
   readonly parkedBytes: () => number;
   readonly services: () => number;
 }
+
+const notForClients: ReadonlySet<string> = new Set(["ELASTI_BAD_QUERY", "ELASTI_TRACKING_OFF"]);
+const refusedConnections = ["tls", "http2", "connections", "head-timeout"];
 
 /** The resolver's metrics. No label names a service, so that their number does not grow with the services. */
 export class ResolverMetrics {
@@ -26,6 +30,7 @@ export class ResolverMetrics {
       "elasti_resolver_requests_total",
       "Requests that were forwarded after a hold (cold), forwarded at once (warm), or answered without waking (static).",
       ["start"],
+      labelledBy("start", ["cold", "warm", "static"]),
     );
     this.requestsCold = requests.labels("cold");
     this.requestsWarm = requests.labels("warm");
@@ -34,18 +39,21 @@ export class ResolverMetrics {
       "elasti_resolver_rejected_total",
       "Answers of the resolver's own that refuse, by reason.",
       ["reason"],
+      labelledBy("reason", [...Object.keys(errors).filter((code) => !notForClients.has(code)), ...refusedConnections]),
     );
     this.#holds = metrics.histogram(
       "elasti_resolver_hold_seconds",
       "How long holds waited, by how they ended.",
       ["outcome"],
       coldStartBuckets,
+      labelledBy("outcome", holdEnds),
     );
     this.#phases = metrics.histogram(
       "elasti_resolver_cold_start_phase_seconds",
       "Phases of cold starts, as Server-Timing tells them: notify (the operator has accepted), start (a pod is in view), ready (it can take requests).",
       ["phase"],
       coldStartBuckets,
+      labelledBy("phase", ["notify", "start", "ready"]),
     );
     metrics.gauge("elasti_resolver_holds", "Holds that wait now.", [], function () {
       this.set(source.holds());

@@ -28,6 +28,7 @@ import {
   type WakeReason,
   type WakeRequest,
   type WakeResult,
+  wakeReasons,
   type ZeroOutcome,
 } from "./target-scale.ts";
 
@@ -53,6 +54,7 @@ export const scaleDefaults = { rescaleMs: 30_000, concurrency: 16, callTimeoutMs
 type Kind = "read" | "wake" | "zero" | "fence";
 /** Wakes go before sleeps. */
 const priorities: Readonly<Record<Kind, number>> = { read: 10, wake: 10, fence: 10, zero: 0 };
+const wakeOutcomes = ["scaled", "already-awake", "in-progress", "failed"] as const;
 const TRUST_MS = 1_000;
 const writeBuckets = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -90,10 +92,12 @@ export class ScaleHandler {
     this.#times = { rescaleMs: options.rescaleMs ?? scaleDefaults.rescaleMs, trustMs: TRUST_MS };
     this.#callTimeoutMs = options.callTimeoutMs ?? scaleDefaults.callTimeoutMs;
     this.#maxTargets = options.maxTargets ?? scaleDefaults.maxTargets;
-    this.#wakes = options.metrics?.counter("elasti_wakes_total", "Wakes asked for, by what came of them", [
-      "outcome",
-      "reason",
-    ]);
+    this.#wakes = options.metrics?.counter(
+      "elasti_wakes_total",
+      "Wakes asked for, by what came of them",
+      ["outcome", "reason"],
+      wakeReasons.flatMap((reason) => wakeOutcomes.map((outcome) => ({ outcome, reason }))),
+    );
     this.#writes = options.metrics?.histogram(
       "elasti_scale_call_duration_seconds",
       "Calls on the scale of targets, with the time that they waited for their turn",
@@ -267,7 +271,7 @@ export class ScaleHandler {
     }
   }
 
-  #count(outcome: WakeResult["outcome"] | "failed", reason: WakeReason): void {
+  #count(outcome: (typeof wakeOutcomes)[number], reason: WakeReason): void {
     this.#wakes?.inc({ outcome, reason });
   }
 

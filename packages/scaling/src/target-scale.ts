@@ -5,7 +5,8 @@ import { isCertainlyNotWritten, scaleErrorOf, scalingErrors } from "./errors.ts"
 import { newerState, type ScaleState, type TargetRef, targetText } from "./scale-target.ts";
 
 /** What wakes a target; the words of `status.lastWake.reason`. */
-export type WakeReason = "request" | "trigger" | "schedule" | "manual";
+export const wakeReasons = ["request", "trigger", "schedule", "manual"] as const;
+export type WakeReason = (typeof wakeReasons)[number];
 
 export interface WakeRequest {
   readonly ref: TargetRef;

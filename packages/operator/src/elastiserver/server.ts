@@ -7,7 +7,7 @@ import {
   NotificationSchema,
   paths,
 } from "@elasti/api";
-import { type Clock, ElastiError, errorText, type Logger, type Metrics } from "@elasti/core";
+import { type Clock, ElastiError, errorText, type Logger, labelledBy, type Metrics } from "@elasti/core";
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from "@fastify/type-provider-typebox";
 import Fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { operatorErrors } from "../errors.ts";
@@ -71,6 +71,7 @@ export class ElastiServer {
       "elasti_notifications_total",
       "Notifications of waiting requests, by outcome: scaled, already-awake, in-progress, or the code of the error",
       ["outcome"],
+      labelledBy("outcome", ["scaled", "already-awake", "in-progress"]),
     );
     this.#app = Fastify({
       bodyLimit: MAX_NOTIFICATION_BYTES,

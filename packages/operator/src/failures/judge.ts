@@ -2,14 +2,16 @@ import type { ContainerEvidence, CreateFailure, Evidence, Patience, PodEvidence 
 import { createRefusalOf, isImageNotFound } from "./messages.ts";
 
 /** Reasons for which a wake can fail for certain. Each is a heading in docs/troubleshooting.md. */
-export type FailureReason =
-  | "QuotaExceeded"
-  | "PodRefused"
-  | "ImageNotFound"
-  | "ImagePullFailed"
-  | "CrashLoop"
-  | "ContainerNotCreated"
-  | "Unschedulable";
+export const failureReasons = [
+  "QuotaExceeded",
+  "PodRefused",
+  "ImageNotFound",
+  "ImagePullFailed",
+  "CrashLoop",
+  "ContainerNotCreated",
+  "Unschedulable",
+] as const;
+export type FailureReason = (typeof failureReasons)[number];
 
 /** What a wake waits for while nothing is wrong. */
 export type ProgressReason = "PodMissing" | "Scheduling" | "ContainerStarting" | "NotReady";

@@ -1,5 +1,5 @@
 import type { Waking } from "@elasti/api";
-import type { Clock, Logger, Metrics } from "@elasti/core";
+import { type Clock, type Logger, labelledBy, type Metrics } from "@elasti/core";
 import type { KubeClient, Service } from "@elasti/kube";
 import { cut, sameWords } from "../controller/conditions.ts";
 import type { StoredElastiService } from "../lifecycle/cluster-view.ts";
@@ -7,7 +7,7 @@ import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import type { Observation } from "../lifecycle/observation.ts";
 import { liveSelector } from "../lifecycle/routing.ts";
 import type { CreateFailure, Evidence, Patience, PodEvidence } from "./evidence.ts";
-import { type Judgement, judge } from "./judge.ts";
+import { failureReasons, type Judgement, judge } from "./judge.ts";
 import { nodeComingAt } from "./node-outlook.ts";
 import { PodWatches } from "./pod-watches.ts";
 
@@ -66,6 +66,7 @@ export class WakeMonitor {
       "elasti_wake_failures_total",
       "Wakes that were found to fail for certain, by reason",
       ["reason"],
+      labelledBy("reason", failureReasons),
     );
   }
 

@@ -17,7 +17,8 @@ export interface GateSettings {
 }
 
 /** How a hold ended, for metrics. */
-export type HoldEnd = "released" | "expired" | "failed" | "left";
+export const holdEnds = ["released", "expired", "failed", "left"] as const;
+export type HoldEnd = (typeof holdEnds)[number];
 
 export interface GateDependencies {
   readonly state: ServiceState;

@@ -1,20 +1,22 @@
 /** Why a query gave no number. Each is a heading in docs/troubleshooting.md. */
-export type QueryFailure =
-  | "PrometheusUnreachable"
-  | "PrometheusTimeout"
-  | "PrometheusStatus"
-  | "PrometheusRedirects"
-  | "ServerNotAllowed"
-  | "QueryRejected"
-  | "MalformedAnswer"
-  | "AnswerTooLarge"
-  | "WrongResultType"
-  | "Warnings"
-  | "SeveralSeries"
-  | "NullValue"
-  | "NotANumber"
-  | "Infinite"
-  | "TooManyQueries";
+export const queryFailures = [
+  "PrometheusUnreachable",
+  "PrometheusTimeout",
+  "PrometheusStatus",
+  "PrometheusRedirects",
+  "ServerNotAllowed",
+  "QueryRejected",
+  "MalformedAnswer",
+  "AnswerTooLarge",
+  "WrongResultType",
+  "Warnings",
+  "SeveralSeries",
+  "NullValue",
+  "NotANumber",
+  "Infinite",
+  "TooManyQueries",
+] as const;
+export type QueryFailure = (typeof queryFailures)[number];
 
 /** What came of one instant query. `empty`: it was answered, and matches nothing. */
 export type QueryAnswer =

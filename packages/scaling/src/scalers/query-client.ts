@@ -7,6 +7,7 @@ import {
   errorCode,
   errorText,
   type Histogram,
+  labelledBy,
   type Metrics,
   systemClock,
 } from "@elasti/core";
@@ -14,7 +15,7 @@ import PQueue from "p-queue";
 import request from "undici/lib/api/api-request.js";
 import Agent from "undici/lib/dispatcher/agent.js";
 import { scalingErrors } from "../errors.ts";
-import { failure, parseAnswer, type QueryAnswer } from "./prometheus-answer.ts";
+import { failure, parseAnswer, type QueryAnswer, queryFailures } from "./prometheus-answer.ts";
 import type { SampleOptions } from "./scaler.ts";
 import { isProtectedAddress, ServerPolicy } from "./server-policy.ts";
 
@@ -94,9 +95,12 @@ export class QueryClient {
     metrics?.gauge("elasti_trigger_queries_known", "Different queries under way or kept", [], function () {
       this.set(entries.size);
     });
-    this.#results = metrics?.counter("elasti_trigger_queries_total", "Queries sent to Prometheus servers, by result", [
-      "result",
-    ]);
+    this.#results = metrics?.counter(
+      "elasti_trigger_queries_total",
+      "Queries sent to Prometheus servers, by result",
+      ["result"],
+      labelledBy("result", ["value", "empty", ...queryFailures]),
+    );
     this.#seconds = metrics?.histogram("elasti_trigger_query_duration_seconds", "Time of these queries", [], buckets);
   }
 
