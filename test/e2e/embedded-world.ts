@@ -46,13 +46,16 @@ export async function startEmbeddedWorld(options: WorldOptions): Promise<World> 
       clientAddress: cluster.clientAddress(1),
       resolverToken: async () => cluster.token(`system:serviceaccount:${namespace}:elasti-resolver`),
       prepare: (deployment) => deployment,
-      async kill({ metadata }: Pod) {
+      async pid({ metadata }) {
         // its status follows its process: for a moment it has none, or shows the one that was killed before
         const look = (pod: Pod | undefined) => {
           const pid = pod === undefined ? undefined : pidOf(pod);
           return pid !== undefined && !killed.has(pid) && pid;
         };
-        const pid = await world.until("a process", resources.pods, metadata.namespace, metadata.name, look);
+        return await world.until("a process", resources.pods, metadata.namespace, metadata.name, look);
+      },
+      async kill(pod) {
+        const pid = await ground.pid(pod);
         killed.add(pid);
         process.kill(pid, "SIGKILL");
       },

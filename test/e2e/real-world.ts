@@ -56,6 +56,10 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
         await client.delete(resources.pods, metadata.namespace, metadata.name, { gracePeriodSeconds: 0 });
       else process.kill(await node.pidOf(metadata.name), "SIGKILL");
     },
+    async pid({ metadata }) {
+      if (node === undefined) throw new Error("processes of pods are known of a node of ours only");
+      return await node.pidOf(metadata.name);
+    },
     async backends(which, namespace, service, fits) {
       if (node !== undefined) return await node.tables[which].until(namespace, service, fits);
       throw new Error("how a node routes is known of a node of ours only");

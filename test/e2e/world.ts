@@ -66,6 +66,8 @@ export interface Ground {
   prepare(deployment: Deployment): Deployment;
   /** Ends the process of a pod as kill -9 does. */
   kill(pod: Pod): Promise<void>;
+  /** The process of a pod, as this machine numbers it. */
+  pid(pod: Pod): Promise<number>;
   /** Resolves once a node (1 or 2) leads new connections of a Service to backends whose ports fit. */
   backends(node: 1 | 2, namespace: string, service: string, fits: (ports: readonly number[]) => boolean): Promise<void>;
   close(): Promise<void>;
@@ -227,6 +229,27 @@ export class World {
   /** Ends the process of a pod of Elasti as kill -9 does. */
   async kill(pod: string): Promise<void> {
     await this.ground.kill(await this.client.get<Pod>(resources.pods, this.system, pod));
+  }
+
+  /** Stops the processes of a component without ending them: they keep their connections and answer nothing. */
+  async freeze(component: string): Promise<{ thaw(): void }> {
+    const pids = await Promise.all((await this.pods(component)).map((pod) => this.ground.pid(pod)));
+    for (const pid of pids) process.kill(pid, "SIGSTOP");
+    return {
+      thaw: () => {
+        for (const pid of pids) process.kill(pid, "SIGCONT");
+      },
+    };
+  }
+
+  /** The first node follows no change of Services for some seconds, or until it is told to. */
+  lag(): { end(): void } {
+    if (this.real !== undefined) {
+      const paused = this.real.pauseServiceProxy(1);
+      return { end: () => paused.continue() };
+    }
+    this.embedded?.cluster.setServiceDelay(1, 10_000);
+    return { end: () => this.embedded?.cluster.setServiceDelay(1, 0) };
   }
 
   /** Resolves once a node routes a Service so. @param fits is given the ports of its backends */
