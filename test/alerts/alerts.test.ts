@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { defaultPorts } from "@elasti/api";
 import { type Pod, resources } from "@elasti/kube";
-import { request } from "./client.ts";
-import { PrometheusStandIn } from "./crash/prometheus-stand-in.ts";
-import { loadTrigger, missingPrometheus } from "./exporter.ts";
-import { Monitoring, panelExpressions, rules } from "./monitoring.ts";
-import type { Sleeper } from "./sleeper.ts";
-import { type CallRule, Stop, Stops } from "./stops.ts";
-import { hostAddress, OPERATOR, RESOLVER, startWorld, type World } from "./world.ts";
+import { request } from "../e2e/client.ts";
+import { PrometheusStandIn } from "../e2e/crash/prometheus-stand-in.ts";
+import { loadTrigger, missingPrometheus } from "../e2e/exporter.ts";
+import type { Sleeper } from "../e2e/sleeper.ts";
+import { type CallRule, Stop, Stops } from "../e2e/stops.ts";
+import { hostAddress, OPERATOR, RESOLVER, startWorld, type World } from "../e2e/world.ts";
+import { Monitoring, metricsReference, panelExpressions, rules } from "./monitoring.ts";
 
 const soon = { cooldownPeriod: 1, routing: { graceSeconds: 0 } };
 const lagging = ["lag-a", "lag-b", "lag-c"];
@@ -186,6 +186,22 @@ describe("the shipped alerts and dashboard, by a real Prometheus", { skip: missi
 
   it("show in every panel what the faults have left", async () => {
     await evaluate(new Set());
+  });
+
+  it("are made of metrics that the reference lists, as running processes serve them", async () => {
+    const reference = metricsReference();
+    for (const [program, page] of Object.entries(await monitoring.pages())) {
+      const served = [...page.matchAll(/^# TYPE (elasti_\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`);
+      const listed = reference.filter(({ of }) => of === program || of === "both");
+      assert.deepEqual(served.toSorted(), listed.map(({ name, type }) => `${name} ${type}`).toSorted());
+      for (const { name, labels } of listed) {
+        const samples = page.matchAll(new RegExp(`^${name}(?:_bucket|_sum|_count)?(?:\\{(.*)\\})? `, "gm"));
+        for (const [, inside = ""] of samples) {
+          const names = [...inside.matchAll(/(\w+)="/g)].map((match) => match[1]!).filter((label) => label !== "le");
+          assert.deepEqual(names.toSorted(), labels.toSorted(), name);
+        }
+      }
+    }
   });
 
   it("fire and clear where nobody leads, and where no resolver answers", async () => {

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type PrometheusProcess, startPrometheus } from "@elasti/local";
 import { parse, stringify } from "yaml";
-import { request } from "./client.ts";
-import { OPERATOR, RESOLVER, type World } from "./world.ts";
+import { request } from "../e2e/client.ts";
+import { OPERATOR, RESOLVER, type World } from "../e2e/world.ts";
 
-const shipped = join(import.meta.dirname, "..", "..", "deploy", "helm", "elasti", "files");
+const repository = join(import.meta.dirname, "..", "..");
+const shipped = join(repository, "deploy", "helm", "elasti", "files");
 
 export interface Rule {
   readonly alert: string;
@@ -18,6 +19,30 @@ export interface Rule {
 
 interface RuleFile {
   readonly groups: readonly { readonly name: string; readonly rules: readonly Rule[] }[];
+}
+
+/** One metric as docs/reference/metrics.md has it. */
+interface ListedMetric {
+  readonly of: "resolver" | "operator" | "both";
+  readonly name: string;
+  readonly type: string;
+  readonly labels: readonly string[];
+}
+
+/** The metrics that docs/reference/metrics.md lists. */
+export function metricsReference(): ListedMetric[] {
+  const [, ...sections] = readFileSync(join(repository, "docs", "reference", "metrics.md"), "utf8").split(/^## /m);
+  return sections.flatMap((section) => {
+    const of = section.split("\n")[0]!.toLowerCase() as ListedMetric["of"];
+    return [...section.matchAll(/^\| `(\w+)` \| (\w+) \| ([^|]*)\|/gm)].map(
+      ([, name = "", type = "", labels = ""]) => ({
+        of,
+        name,
+        type,
+        labels: [...labels.matchAll(/\w+/g)].map(([label]) => label),
+      }),
+    );
+  });
 }
 
 const ruleFile = parse(readFileSync(join(shipped, "alerts.yaml"), "utf8")) as RuleFile;
