@@ -135,10 +135,10 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
         return new UnusableTriggers(errorText(error), clock);
       }
     },
-    onVerdict: (key, verdict) => {
+    onVerdict: (key, verdict, news) => {
       observed.verdict(verdict);
       noteActivity(key, verdict);
-      enqueue(key);
+      if (news) enqueue(key);
     },
   });
   const noteActivity = (key: string, verdict: Verdict): void => {

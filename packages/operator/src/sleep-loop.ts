@@ -16,9 +16,12 @@ export interface SleepLoopOptions {
   concurrency: number;
   scalerFor: ScalerFor;
   elastiService: (key: string) => ElastiService | undefined;
-  /** A round has ended. */
-  onVerdict: (key: string, verdict: Verdict) => void;
+  /** A round has ended. `news` is false where a target that sleeps stays idle for the reason that it was idle for. */
+  onVerdict: (key: string, verdict: Verdict, news: boolean) => void;
 }
+
+/** After so many rounds without news the next counts as some: what no event told of is seen then. */
+const ROUNDS_WITHOUT_NEWS = 9;
 
 interface Watched {
   scaler: Scaler;
@@ -26,6 +29,8 @@ interface Watched {
   madeFrom: string;
   timer: Timer | undefined;
   latest: Verdict | undefined;
+  /** Rounds since the last that was news. */
+  quietRounds: number;
 }
 
 /** Asks the triggers of every ElastiService in turn, while this replica leads. */
@@ -54,7 +59,13 @@ export class SleepLoop implements Verdicts {
     const known = this.#watched.get(key);
     if (known?.madeFrom === madeFrom) return;
     if (known !== undefined) this.forget(key);
-    const watched: Watched = { scaler: this.#options.scalerFor(es), madeFrom, timer: undefined, latest: undefined };
+    const watched: Watched = {
+      scaler: this.#options.scalerFor(es),
+      madeFrom,
+      timer: undefined,
+      latest: undefined,
+      quietRounds: 0,
+    };
     this.#watched.set(key, watched);
     // the first round comes at once: a restarted operator is to know soon
     this.#schedule(key, watched, 0);
@@ -104,8 +115,14 @@ export class SleepLoop implements Verdicts {
     try {
       const verdict = await this.#ask(key, watched, signal);
       if (signal.aborted || this.#watched.get(key) !== watched) return;
+      const same =
+        this.#isAsleep(key) &&
+        verdict.kind === "Idle" &&
+        watched.latest?.kind === "Idle" &&
+        watched.latest.reason === verdict.reason;
+      watched.quietRounds = same && watched.quietRounds < ROUNDS_WITHOUT_NEWS ? watched.quietRounds + 1 : 0;
       watched.latest = verdict;
-      onVerdict(key, verdict);
+      onVerdict(key, verdict, watched.quietRounds === 0);
     } catch (error) {
       if (!signal.aborted) logger.error({ ...splitKey(key), error: errorText(error) }, "asking the triggers failed");
     }
@@ -117,10 +134,13 @@ export class SleepLoop implements Verdicts {
 
   async #ask(key: string, watched: Watched, signal: AbortSignal, notBeforeMs?: number): Promise<Verdict> {
     const options = notBeforeMs === undefined ? {} : { notBeforeMs };
-    const asleep = this.#options.elastiService(key)?.status?.phase === "Asleep";
-    return asleep
+    return this.#isAsleep(key)
       ? await watched.scaler.shouldScaleFromZero(signal, options)
       : await watched.scaler.shouldScaleToZero(signal, options);
+  }
+
+  #isAsleep(key: string): boolean {
+    return this.#options.elastiService(key)?.status?.phase === "Asleep";
   }
 }
 

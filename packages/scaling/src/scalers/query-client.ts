@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { lookup as systemLookup } from "node:dns";
 import type { LookupFunction } from "node:net";
 import {
@@ -253,9 +253,7 @@ const guardedLookup: LookupFunction = (hostname, options, callback) => {
 
 function keyOf({ server, query, headers, timeoutMs }: Query): string {
   const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
-  return createHash("sha256")
-    .update(JSON.stringify([server, query, sorted, timeoutMs]))
-    .digest("base64");
+  return hash("sha256", JSON.stringify([server, query, sorted, timeoutMs]), "base64");
 }
 
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -272,6 +270,6 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
  * for one key every time. Keyed by what is asked, equal questions meet in one round.
  */
 export function spreadOffsetMs(key: string, intervalMs: number): number {
-  const share = createHash("sha256").update(key).digest().readUInt32BE(0) / 2 ** 32;
+  const share = hash("sha256", key, "buffer").readUInt32BE(0) / 2 ** 32;
   return Math.floor(share * intervalMs);
 }
