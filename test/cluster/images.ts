@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { cacheFolder, repository } from "./places.ts";
 import { which } from "./requirements.ts";
@@ -43,7 +43,9 @@ export async function ensureImages(): Promise<string> {
     .update(await readFile(sampleApp));
   const archive = join(cacheFolder(), `images-${key.digest("hex").slice(0, 12)}.tar`);
   if (existsSync(archive)) return archive;
-  const work = `${archive}.${process.pid}`;
+  await mkdir(cacheFolder(), { recursive: true });
+  // of its own for each: clusters that come up side by side make it at the same time, and the last one stays
+  const work = await mkdtemp(`${archive}.`);
   try {
     await mkdir(join(work, "layout", "blobs", "sha256"), { recursive: true });
     const manifests = [];
