@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { builder, outside } from "./image-builder.ts";
+import { buildah, buildFolder, outside } from "./image-builder.ts";
 import { repository } from "./places.ts";
 import { which } from "./requirements.ts";
 
@@ -55,11 +55,11 @@ async function ensure(name: string, base: keyof Bases, add: (folder: string) => 
   const key = createHash("sha256")
     .update(JSON.stringify([RELEASE, packages[base], process.version, add.toString()]))
     .digest("hex");
-  const label = await builder("inspect", "--type", "image", "--format", '{{index .OCIv1.Config.Labels "key"}}', name)
+  const label = await buildah("inspect", "--type", "image", "--format", '{{index .OCIv1.Config.Labels "key"}}', name)
     .then((text) => text.trim())
     .catch(() => undefined);
   if (label === key) return;
-  const folder = join(builder.folder, `base.${process.pid}`);
+  const folder = join(buildFolder, `base.${process.pid}`);
   mkdirSync(folder, { recursive: true });
   try {
     const archive = join(folder, "debian.tar");
@@ -74,7 +74,7 @@ async function ensure(name: string, base: keyof Bases, add: (folder: string) => 
     );
     const lines = ["FROM scratch", "ADD debian.tar /", ...add(folder), `LABEL key=${key}`];
     writeFileSync(join(folder, "Dockerfile"), `${lines.join("\n")}\n`);
-    await builder("bud", "--quiet", "--isolation", "chroot", "--tag", name, folder);
+    await buildah("bud", "--quiet", "--isolation", "chroot", "--tag", name, folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -4,7 +4,7 @@ import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ensureBases } from "./base-images.ts";
 import { stateOf } from "./cluster.ts";
-import { builder, lock } from "./image-builder.ts";
+import { buildah, buildFolder, lock, withStore } from "./image-builder.ts";
 import { Places, repository } from "./places.ts";
 import { Sandbox } from "./sandbox.ts";
 
@@ -14,8 +14,10 @@ export interface ElastiImages {
   readonly operator: string;
 }
 
+/** There is no registry behind it. */
+const NAME = "elasti.test/elasti";
 const names = ["resolver", "operator"] as const;
-/** Whatever the Dockerfiles copy, and they themselves. */
+/** Whatever the Dockerfiles copy, they themselves, and how they are built here. */
 const sources = [
   "Dockerfile.*",
   ".dockerignore",
@@ -25,7 +27,7 @@ const sources = [
   "images/**",
   "packages/*/package.json",
   "packages/{api,cli,core,kube,operator,resolver,scaling}/{src,bin}/**",
-  "packages/core/launch.mjs",
+  "test/cluster/{base-images,elasti-images,image-builder}.ts",
 ];
 /** Builds that stay in the cache: one's own, and those of a few other states of the sources. */
 const KEPT_BUILDS = 3;
@@ -53,10 +55,10 @@ export async function elastiImages(cluster: string = process.env.ELASTI_TEST_NOD
 /** The images as files (OCI archives, layers compressed), built where the cache has none. */
 export async function ensureElastiArchives(): Promise<ElastiImages> {
   const key = sourcesKey();
-  const home = join(builder.folder, key);
+  const home = join(buildFolder, key);
   if (!existsSync(home)) {
-    await mkdir(builder.folder, { recursive: true });
-    const unlock = await lock(join(builder.folder, "lock"));
+    await mkdir(buildFolder, { recursive: true });
+    const unlock = await lock(join(buildFolder, "lock"));
     const building = `${home}.building`;
     try {
       // unless somebody else built it meanwhile
@@ -77,31 +79,46 @@ export async function ensureElastiArchives(): Promise<ElastiImages> {
 /** Under these names the images of these sources are in a cluster. */
 function references(): ElastiImages {
   const key = sourcesKey();
-  return { resolver: `elasti.test/resolver:${key}`, operator: `elasti.test/operator:${key}` };
+  return { resolver: `${NAME}-resolver:${key}`, operator: `${NAME}-operator:${key}` };
 }
 
+/** As people build them, by `npm run image`. */
 async function build(folder: string): Promise<void> {
   const bases = Object.entries(await ensureBases()).map(([name, base]) => `--build-arg=${name}=${base}`);
-  const { version } = JSON.parse(readFileSync(join(repository, "package.json"), "utf8")) as { version: string };
-  const told = [`--build-arg=VERSION=${version}`, `--build-arg=REVISION=${sourcesKey()}`];
-  const built = references();
   // packages that this machine has fetched before are not fetched again
   await mkdir(npmCache(), { recursive: true });
   const packages = `--volume=${npmCache()}:/root/.npm`;
+  const program = join(repository, "images", "build.ts");
+  const what = ["--tool=buildah", `--name=${NAME}`, `--tag=${sourcesKey()}`];
+  await withStore(
+    process.execPath,
+    program,
+    ...what,
+    "--",
+    "--isolation=chroot",
+    "--pull-never",
+    "--layers",
+    packages,
+    ...bases,
+  );
+  const built = references();
   for (const name of names) {
-    const file = `--file=${join(repository, `Dockerfile.${name}`)}`;
-    const how = ["--isolation=chroot", "--pull-never", "--layers", packages];
-    await builder("bud", ...how, ...bases, ...told, file, `--tag=${built[name]}`, repository);
-  }
-  for (const name of names) {
-    await builder("push", "--quiet", built[name], `oci-archive:${join(folder, `${name}.tar`)}:${built[name]}`);
+    await buildah("push", "--quiet", built[name], `oci-archive:${join(folder, `${name}.tar`)}:${built[name]}`);
   }
   // what lies in the archives is not needed twice, and intermediate layers are large
-  await builder("rmi", ...names.map((name) => built[name]));
-  await builder("rmi", "--prune");
+  await buildah("rmi", ...names.map((name) => built[name]));
+  await buildah("rmi", "--prune");
 }
 
+let known: string | undefined;
+
+/** Of the sources as they are when it is asked first: whoever edits them meanwhile gets what this process began with. */
 function sourcesKey(): string {
+  known ??= keyOfSources();
+  return known;
+}
+
+function keyOfSources(): string {
   const hash = createHash("sha256").update(process.version).update(process.arch);
   const files = sources.flatMap((pattern) => globSync(pattern, { cwd: repository })).sort();
   for (const file of files) {
@@ -117,8 +134,8 @@ function npmCache(): string {
 
 /** Removes all builds but the youngest. */
 async function prune(own: string): Promise<void> {
-  const builds = (await readdir(builder.folder)).filter((name) => /^[0-9a-f]{12}$/.test(name) && name !== own);
-  const ages = builds.map((name) => ({ name, age: statSync(join(builder.folder, name)).mtimeMs }));
+  const builds = (await readdir(buildFolder)).filter((name) => /^[0-9a-f]{12}$/.test(name) && name !== own);
+  const ages = builds.map((name) => ({ name, age: statSync(join(buildFolder, name)).mtimeMs }));
   const old = ages.sort((a, b) => b.age - a.age).slice(KEPT_BUILDS - 1);
-  for (const { name } of old) await rm(join(builder.folder, name), { recursive: true, force: true });
+  for (const { name } of old) await rm(join(buildFolder, name), { recursive: true, force: true });
 }
