@@ -90,7 +90,7 @@ describe("deleting an ElastiService", { concurrency: 6 }, () => {
     const scaleTargetRef = { apiVersion: "apps/v1", kind: "Deployment", name: "again" };
     await world.elastiService("again", { service: "again", scaleTargetRef });
     await web.sleeps();
-    await world.backends(web, (ports) => ports.length > 0);
+    await web.held();
     assert.equal((await web.ask()).status, 200);
   });
 });

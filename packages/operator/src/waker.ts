@@ -3,7 +3,7 @@ import { type Clock, errorText, type Logger } from "@elasti/core";
 import { isConflict, type KubeClient, resources } from "@elasti/kube";
 import type { ScaleHandler, TargetRef, WakeRequest } from "@elasti/scaling";
 import { operatorErrors } from "./errors.ts";
-import type { ClusterView, StoredElastiService } from "./lifecycle/cluster-view.ts";
+import { type ClusterView, identityOf, type StoredElastiService } from "./lifecycle/cluster-view.ts";
 import type { Events, TargetView } from "./lifecycle/contracts.ts";
 import { nextForWake, type Observation } from "./lifecycle/phases.ts";
 import type { StatusWriter } from "./lifecycle/status-writer.ts";
@@ -93,7 +93,7 @@ export class Waker {
         } else if (step.do === "fence-target") {
           const { landed, replicas: now } = await this.#options.scale.fence({
             ref: target.ref,
-            service: keyOf(namespace, es.metadata.name),
+            of: identityOf(es),
             epoch: es.status?.epoch ?? 0,
             ...this.#options.autoscalers.wanted(es),
           });
@@ -158,7 +158,7 @@ export class Waker {
       autoscaled,
       reason: "request",
       ...(es.status?.phase === "Asleep" || es.status?.phase === "Sealed"
-        ? { asleep: { service: keyOf(namespace, es.metadata.name), epoch: es.status.epoch ?? 0 } }
+        ? { asleep: { ...identityOf(es), epoch: es.status.epoch ?? 0 } }
         : {}),
     };
     await autoscalers.beforeWake(es);

@@ -20,7 +20,15 @@ export interface WakeRequest {
    * scale-up was the sleep machine's own, perhaps by another replica; it is no one taking the target back, so that the
    * wake need not wait for the rescale window.
    */
-  readonly asleep?: { readonly service: string; readonly epoch: number };
+  readonly asleep?: AtEpoch;
+}
+
+/** An ElastiService at an epoch. One that is made again under its name counts from the start. */
+export interface AtEpoch {
+  /** `namespace/name` */
+  readonly service: string;
+  readonly uid?: string;
+  readonly epoch: number;
 }
 
 export interface WakeResult {
@@ -33,8 +41,8 @@ export interface WakeResult {
 
 export interface FenceRequest {
   readonly ref: TargetRef;
-  /** The ElastiService, `namespace/name`: epochs are counted by each for itself. */
-  readonly service?: string;
+  /** Epochs are counted by each ElastiService for itself. */
+  readonly of?: Omit<AtEpoch, "epoch">;
   readonly epoch: number;
   /** The least that must be there afterwards. */
   readonly replicas: number;
@@ -89,7 +97,8 @@ export class TargetScale {
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   /** Our last accepted scale-up since the last zero. */
   #raise: { readonly atMs: number; readonly state: ScaleState } | undefined;
-  readonly #sleeps = new Map<string, number>();
+  /** By service: its newest sleep. */
+  readonly #sleeps = new Map<string, AtEpoch>();
 
   constructor(ref: TargetRef, calls: TargetCalls, clock: Clock, times: TargetTimes) {
     this.ref = ref;
@@ -172,7 +181,7 @@ export class TargetScale {
   }
 
   async fence(request: FenceRequest): Promise<FenceResult> {
-    const key = `${request.service ?? ""}@${request.epoch}x${request.replicas}`;
+    const key = `${request.of?.service ?? ""} ${request.of?.uid ?? ""}@${request.epoch}x${request.replicas}`;
     const last = this.#fence;
     // one epoch needs one fence: what was under way before it is dead already
     if (last?.key === key && this.#clock.monotonic() - last.atMs < this.#times.rescaleMs) return last.result;
@@ -297,8 +306,8 @@ export class TargetScale {
   #noteSleep({ asleep }: Pick<WakeRequest, "asleep">): void {
     if (asleep === undefined) return;
     const before = this.#sleeps.get(asleep.service);
-    if (before !== undefined && before >= asleep.epoch) return;
-    this.#sleeps.set(asleep.service, asleep.epoch);
+    if (before !== undefined && before.uid === asleep.uid && before.epoch >= asleep.epoch) return;
+    this.#sleeps.set(asleep.service, asleep);
     this.#raise = undefined;
   }
 

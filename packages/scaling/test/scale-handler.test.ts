@@ -186,6 +186,19 @@ describe("ScaleHandler", () => {
     assert.equal((await handler.wake(request({ asleep: { ...asleep, epoch: 9 } }))).outcome, "scaled");
   });
 
+  it("wakes for an ElastiService that was made again, whose epochs begin anew", async () => {
+    const asleep = { service: "default/web", uid: "a", epoch: 9 };
+    assert.equal((await handler.wake(request({ asleep }))).outcome, "scaled");
+    // scaled down by hand, in the rescale window
+    store.put(web, 0);
+    store.cache(web);
+    assert.equal((await handler.wake(request({ asleep }))).outcome, "in-progress");
+    assert.equal((await handler.wake(request({ asleep: { ...asleep, uid: "b", epoch: 1 } }))).outcome, "scaled");
+    const first = await handler.fence({ ref: web, of: asleep, epoch: 2, replicas: 1 });
+    const again = await handler.fence({ ref: web, of: { ...asleep, uid: "b" }, epoch: 2, replicas: 1 });
+    assert.notEqual(again.resourceVersion, first.resourceVersion);
+  });
+
   describe("zero", () => {
     const version = () => store.state(web).resourceVersion;
 
@@ -267,9 +280,9 @@ describe("ScaleHandler", () => {
 
     it("moves it also when its field manager wrote the same before", async () => {
       store.put(web, 1);
-      await handler.fence({ ref: web, service: "default/a", epoch: 7, replicas: 1 });
+      await handler.fence({ ref: web, of: { service: "default/a" }, epoch: 7, replicas: 1 });
       const before = store.state(web);
-      const after = await handler.fence({ ref: web, service: "default/b", epoch: 7, replicas: 1 });
+      const after = await handler.fence({ ref: web, of: { service: "default/b" }, epoch: 7, replicas: 1 });
       assert.notEqual(after.resourceVersion, before.resourceVersion);
     });
 

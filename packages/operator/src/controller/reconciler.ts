@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
-import { type Condition, FIELD_MANAGER, FINALIZER, keyOf, type Route } from "@elasti/api";
+import { type Condition, FIELD_MANAGER, FINALIZER, type Route } from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, resources, type WorkResult } from "@elasti/kube";
 import type { ScaleHandler, WakeReason } from "@elasti/scaling";
 import type { WakeMonitor } from "../failures/wake-monitor.ts";
-import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
+import { type ClusterView, identityOf, type StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import { failureOf } from "../lifecycle/failure.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
@@ -271,15 +271,11 @@ export class ElastiServiceReconciler {
   }
 
   /** A raise that this process saw come, and that nobody of ours had asked for. */
-  #isRaisedByOthers(
-    { metadata, status }: StoredElastiService,
-    target: TargetState,
-    reason: WakeReason,
-    memory: ServiceMemory,
-  ): boolean {
+  #isRaisedByOthers(es: StoredElastiService, target: TargetState, reason: WakeReason, memory: ServiceMemory): boolean {
+    const { metadata, status } = es;
     if (status?.phase !== "Asleep" || target.kind !== "found" || metadata.deletionTimestamp !== undefined) return false;
     const epoch = status.epoch ?? 0;
-    const asleep = { service: keyOf(metadata.namespace ?? "", metadata.name), epoch };
+    const asleep = { ...identityOf(es), epoch };
     if (target.replicas === 0) {
       memory.seenAtZero = epoch;
       // from here on a raise by this process, for whichever ElastiService of the target, is one of this sleep

@@ -11,10 +11,16 @@ import {
   type Service,
   type Store,
 } from "@elasti/kube";
+import type { AtEpoch } from "@elasti/scaling";
 import { OwnWrites } from "./own-writes.ts";
 import { liveSelector } from "./routing.ts";
 
 export type StoredElastiService = ElastiService & KubeObject;
+
+/** Whose epochs are meant: they are counted by each object for itself, also by one that is made again under a name. */
+export function identityOf({ metadata: { namespace = "", name, uid } }: StoredElastiService): Omit<AtEpoch, "epoch"> {
+  return { service: keyOf(namespace, name), ...(uid === undefined ? {} : { uid }) };
+}
 
 const pairKey = (namespace: string | undefined, key: string, value: string): string =>
   keyOf(namespace, `${key}=${value}`);

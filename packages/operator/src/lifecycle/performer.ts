@@ -1,9 +1,8 @@
-import { keyOf } from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
 import type { EndpointSlice, Service } from "@elasti/kube";
 import type { AutoscalerStage, ScaleHandler, WakeReason } from "@elasti/scaling";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
-import type { StoredElastiService } from "./cluster-view.ts";
+import { identityOf, type StoredElastiService } from "./cluster-view.ts";
 import { withRaise } from "./contest.ts";
 import type { Events, TargetState, Verdicts } from "./contracts.ts";
 import { isRefused } from "./failure.ts";
@@ -126,7 +125,7 @@ export class Performer {
         if (target.kind !== "found") return;
         const { landed } = await scale.fence({
           ref: target.ref,
-          service: keyOf(es.metadata.namespace ?? "", es.metadata.name),
+          of: identityOf(es),
           epoch,
           ...this.#options.wanted(es),
         });
@@ -302,7 +301,6 @@ export class Performer {
   async #scaleUp({ es, target, wakeReason }: Subject, why: string): Promise<void> {
     if (target.kind !== "found") return;
     const { scale, events } = this.#options;
-    const service = keyOf(es.metadata.namespace ?? "", es.metadata.name);
     const { replicas, autoscaled } = this.#options.wanted(es);
     try {
       const result = await scale.wake({
@@ -310,7 +308,7 @@ export class Performer {
         wanted: replicas,
         autoscaled,
         reason: wakeReason,
-        ...(es.status?.phase === "Asleep" ? { asleep: { service, epoch: es.status.epoch ?? 0 } } : {}),
+        ...(es.status?.phase === "Asleep" ? { asleep: { ...identityOf(es), epoch: es.status.epoch ?? 0 } } : {}),
       });
       if (result.outcome === "scaled") {
         events.record(
