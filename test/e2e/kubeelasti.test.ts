@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { privateServiceName, resolverSliceName } from "@elasti/api";
 import { type KubeObject, resources } from "@elasti/kube";
 import { parse } from "yaml";
 import { request } from "./client.ts";
-import { OPERATOR, startWorld, type World } from "./world.ts";
+import { hostAddress, OPERATOR, RESOLVER, startWorld, type World } from "./world.ts";
 
 const prometheusTrigger = `
 apiVersion: elasti.truefoundry.com/v1alpha1
@@ -94,9 +97,30 @@ spec:
 describe("KubeElasti's manifests and habits", { concurrency: 3 }, () => {
   let world: World;
   before(async () => {
-    world = await startWorld({ operators: 1, resolvers: 1 });
+    await once(prometheus.listen(0, hostAddress), "listening");
+    world = await startWorld({
+      operators: 1,
+      resolvers: 1,
+      operatorEnv: {
+        WATCH_NAMESPACES: "default",
+        PROMETHEUS_TRIGGER_SERVER_ADDRESS: `http://${hostAddress}:${(prometheus.address() as AddressInfo).port}`,
+        PROMETHEUS_TRIGGER_AUTHORIZATION_HEADER: "Bearer of-the-operator",
+      },
+      resolverEnv: { KUBERNETES_CLUSTER_DOMAIN: "corp.internal" },
+    });
   });
-  after(() => world.close());
+  after(async () => {
+    await world?.close();
+    prometheus.close();
+  });
+  const asked: (string | undefined)[] = [];
+  /** Says 1 to everything. */
+  const prometheus = createServer((request, response) => {
+    asked.push(request.headers.authorization);
+    const result = [{ metric: {}, value: [Date.now() / 1_000, "1"] }];
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ status: "success", data: { resultType: "vector", result } }));
+  });
 
   for (const [name, text] of Object.entries({ prometheusTrigger, withKeda, withPeriodAndProbes })) {
     it(`applies unchanged: ${name}`, async () => {
@@ -142,5 +166,35 @@ describe("KubeElasti's manifests and habits", { concurrency: 3 }, () => {
     assert.equal(answer.status, 200);
     assert.equal(JSON.parse(answer.text).message, "Request received successfully!");
     assert.equal(await web.replicas(), 1);
+  });
+
+  it("understands its environment: default Prometheus with its authorization, and namespaces", async () => {
+    const namespace = await world.namespace("unwatched");
+    const scaleTargetRef = { apiVersion: "apps/v1", kind: "Deployment", name: "outside" };
+    await world.elastiService("outside", { service: "outside", scaleTargetRef }, namespace);
+    const trigger = { type: "prometheus" as const, metadata: { query: "up", threshold: "0.5" } };
+    const web = await world.sleeper({ name: "asks", replicas: 1, spec: { triggers: [trigger] } });
+    await web.condition("Idle", ({ reason }) => reason === "AtOrAboveThreshold");
+    assert.ok(asked.length > 0 && asked.every((header) => header === "Bearer of-the-operator"));
+    const outside = await world.client.get<KubeObject & { status?: object }>(
+      resources.elastiServices,
+      namespace,
+      "outside",
+    );
+    assert.equal(outside.status, undefined);
+    await world.client.delete(resources.namespaces, undefined, namespace);
+  });
+
+  it("answers by host name on 8012, under the cluster's domain, and tells whether requests wait", async () => {
+    const web = await world.sleeper({ name: "hosted", startMs: 1_500 });
+    const { spec } = await world.client.get<KubeObject & { spec: { clusterIP: string } }>(
+      resources.services,
+      world.system,
+      RESOLVER,
+    );
+    await web.queued(false);
+    const held = request({ host: spec.clusterIP, port: 8012, headers: { host: "hosted.default.svc.corp.internal" } });
+    await web.queued(true);
+    assert.equal((await held).status, 200);
   });
 });

@@ -1,4 +1,5 @@
 export { type OperatorConfig, operatorSettings } from "./config.ts";
+export { hasPods, isKubeElasti } from "./controller/other-operator.ts";
 export { checkService } from "./controller/service-check.ts";
 export { operatorErrors } from "./errors.ts";
 export { createOperator, type OperatorDeps } from "./operator.ts";

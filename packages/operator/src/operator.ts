@@ -1,14 +1,6 @@
-import { type ElastiService, keyOf, SERVICE_LABEL, SERVICE_NAME_LABEL, splitKey } from "@elasti/api";
+import { type ElastiService, keyOf, splitKey } from "@elasti/api";
 import { type Clock, type Component, ElastiError, errorText, Lifecycle, type Logger, type Metrics } from "@elasti/core";
-import {
-  type EndpointSlice,
-  EventRecorder,
-  type KubeClient,
-  LeaderElector,
-  RestMapper,
-  ScaleClient,
-  WorkQueue,
-} from "@elasti/kube";
+import { EventRecorder, type KubeClient, LeaderElector, RestMapper, ScaleClient, WorkQueue } from "@elasti/kube";
 import { createScaler, QueryClient, ScaleHandler, type Scaler, ServerPolicy, type Verdict } from "@elasti/scaling";
 import { AutoscalerWatch } from "./autoscalers/autoscaler-watch.ts";
 import { Autoscalers } from "./autoscalers/autoscalers.ts";
@@ -16,8 +8,10 @@ import type { OperatorConfig } from "./config.ts";
 import { ClusterParts } from "./controller/cluster-parts.ts";
 import { Contention } from "./controller/contention.ts";
 import { FactsGatherer } from "./controller/facts.ts";
+import { LeftAlone } from "./controller/left-alone.ts";
 import { NamespaceEnds } from "./controller/namespace-ends.ts";
 import { Orphans } from "./controller/orphans.ts";
+import { OtherOperator } from "./controller/other-operator.ts";
 import { PortTable } from "./controller/port-table.ts";
 import { ElastiServiceReconciler } from "./controller/reconciler.ts";
 import { ResolverSet, resolverSlices } from "./controller/resolver-set.ts";
@@ -29,7 +23,7 @@ import { SessionHub } from "./elastiserver/session-hub.ts";
 import { trafficSource } from "./elastiserver/traffic-source.ts";
 import { defaultPatience } from "./failures/evidence.ts";
 import { WakeMonitor } from "./failures/wake-monitor.ts";
-import { ClusterView, type StoredElastiService } from "./lifecycle/cluster-view.ts";
+import { ClusterView, publicServiceOf, type StoredElastiService } from "./lifecycle/cluster-view.ts";
 import { Memories } from "./lifecycle/memory.ts";
 import { Performer } from "./lifecycle/performer.ts";
 import { defaultLimits, type Limits } from "./lifecycle/phases.ts";
@@ -160,11 +154,13 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       if (watched(ns)) freedQueue.add(keyOf(ns, name));
     },
   });
+  const others = new OtherOperator({ client, clock, logger, namespaces: watchNamespaces });
   const gatherer = new FactsGatherer({
     view,
     targets,
     hub,
     autoscalers,
+    others,
     verdicts: sleepLoop,
     memories,
     clock,
@@ -174,6 +170,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   });
   const parts = new ClusterParts({
     client,
+    clock,
     view,
     routing,
     hub,
@@ -229,6 +226,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     scale,
     parts,
     contention: new Contention({ client, events, clock, logger }),
+    leftAlone: new LeftAlone({ parts, status, events, clock, others }),
     events,
     monitor,
     clock,
@@ -285,8 +283,11 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     view.stores.services.on("change", ({ object }) =>
       enqueueService(object.metadata.namespace ?? "", object.metadata.name),
     );
-    view.stores.slices.on("change", ({ object }) => enqueueService(object.metadata.namespace ?? "", serviceOf(object)));
+    view.stores.slices.on("change", ({ object }) =>
+      enqueueService(object.metadata.namespace ?? "", publicServiceOf(object)),
+    );
     autoscalerWatch.onKind(enqueueAll);
+    others.onChange(enqueueAll);
     cache.onChange(enqueue);
     cache.follow(view.stores.elastiServices);
     hub.onTraffic((key) => {
@@ -361,6 +362,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   lifecycle.add("namespaces", namespaceEnds);
   lifecycle.add("targets", cache);
   lifecycle.add("autoscalers", autoscalers);
+  lifecycle.add("others", others);
   lifecycle.add("view", view);
   lifecycle.add("resolvers", resolverSet);
   lifecycle.add("sessions", hub);
@@ -386,9 +388,4 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   });
   lifecycle.add("leader", { start: () => elector.start(), close: () => elector.close() });
   return lifecycle;
-}
-
-/** The public Service that a slice concerns: a private one says so by its label. */
-function serviceOf({ metadata: { labels } }: EndpointSlice): string {
-  return labels?.[SERVICE_LABEL] ?? labels?.[SERVICE_NAME_LABEL] ?? "";
 }

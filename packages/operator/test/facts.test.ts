@@ -31,6 +31,7 @@ function gathererOver(all: readonly StoredElastiService[], heldFor?: string): Fa
     targets: { of: () => ({ kind: "pending", reason: "TargetPending", message: "" }) },
     hub,
     autoscalers: { obstacle: () => undefined, due: () => [] },
+    others: { obstacle: undefined },
     verdicts: { latest: () => undefined, look: () => Promise.reject(new TypeError("not asked here")) },
     memories: new Memories(),
     clock,

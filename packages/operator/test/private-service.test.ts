@@ -112,6 +112,18 @@ describe("ensurePrivateService", () => {
     assert.deepEqual(kube.writes, [`delete services ${key}`, `create services ${key}`]);
   });
 
+  it("keeps KubeElasti's with its address for as long as it is told to", async () => {
+    const kube = new MemoryKube();
+    const old = structuredClone(desired);
+    old.spec.clusterIP = "10.96.0.99";
+    delete old.metadata.labels;
+    const kept = await ensurePrivateService(kube, kube.put("services", old), desired, false);
+    assert.equal(kept.spec.clusterIP, "10.96.0.99");
+    assert.deepEqual(kept.metadata.labels, desired.metadata.labels);
+    assert.equal(await ensurePrivateService(kube, kept, desired, false), kept);
+    assert.deepEqual(kube.writes, [`replace services ${key}`]);
+  });
+
   it("leaves somebody else's alone", async () => {
     const kube = new MemoryKube();
     const foreign = structuredClone(desired);

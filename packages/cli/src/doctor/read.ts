@@ -1,6 +1,7 @@
 import { defaultPorts, type ElastiService, elastiServiceCrd, keyOf } from "@elasti/api";
 import { errorText, systemClock } from "@elasti/core";
 import {
+  type Deployment,
   type EndpointSlice,
   isForbidden,
   isNotFound,
@@ -15,6 +16,7 @@ import {
   type ScaledObject,
   type Service,
 } from "@elasti/kube";
+import { hasPods, isKubeElasti } from "@elasti/operator";
 import { type Installation, selects } from "../installation.ts";
 import { listAll, listKnown } from "../listing.ts";
 import { replicasOf } from "../restore/read-snapshot.ts";
@@ -118,7 +120,9 @@ export async function readDoctorSnapshot(
     nodes: nodes?.map(({ metadata }) => metadata.name),
     rights,
     triggers: await askTriggers(client, elastiServices, found?.prometheusServer),
-    kubeElasti: [],
+    kubeElasti: (await list<Deployment>(resources.deployments, []))
+      .filter((deployment) => isKubeElasti(deployment) && hasPods(deployment))
+      .map(({ metadata }) => keyOf(metadata.namespace ?? "", metadata.name)),
     unread,
   };
 }

@@ -1,5 +1,5 @@
 import { FIELD_MANAGER, FINALIZER, keyOf, type ProbeStatus, type Route } from "@elasti/api";
-import { ElastiError, errorText } from "@elasti/core";
+import { type Clock, ElastiError, errorText } from "@elasti/core";
 import {
   type EndpointSlice,
   isNotFound,
@@ -11,7 +11,7 @@ import {
 } from "@elasti/kube";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
-import { isOurs, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
+import { ourSlices, privateNameOf } from "../lifecycle/observe.ts";
 import { liveSelector, type Routing } from "../lifecycle/routing.ts";
 import type { Listed, Parts, Prepared, Warning } from "./parts.ts";
 import type { PortTable } from "./port-table.ts";
@@ -21,8 +21,12 @@ import type { ResolverSet } from "./resolver-set.ts";
 import { desiredSlices, slicesMatch } from "./resolver-slice.ts";
 import { checkService, ownerAmong, sharedTargetNote, unmanagedServicesNote } from "./service-check.ts";
 
+/** How long KubeElasti's private Service keeps its address once the service is awake. */
+const settleMs = 60_000;
+
 export interface ClusterPartsOptions {
   client: KubeClient;
+  clock: Clock;
   view: ClusterView;
   routing: Routing;
   hub: SessionHub;
@@ -87,7 +91,8 @@ export class ClusterParts implements Parts {
       servicePorts.map(({ name = "", port }) => ({ name, port })),
     );
     const existing = view.services.get(namespace, privateNameOf(es));
-    const written = await ensurePrivateService(client, existing, desiredPrivateService(es, service, servicePorts));
+    const desired = desiredPrivateService(es, service, servicePorts);
+    const written = await ensurePrivateService(client, existing, desired, this.#isSettled(es));
     if (written !== existing) view.services.wrote(written);
     return servicePorts.map(({ name, port, appProtocol }, index) => ({
       ...(name === undefined || name === "" ? {} : { name }),
@@ -96,6 +101,12 @@ export class ClusterParts implements Parts {
       protocol: "TCP",
       ...(appProtocol === undefined ? {} : { appProtocol }),
     }));
+  }
+
+  /** It has been serving for so long that no request is left at the resolvers of KubeElasti, if it was taken over from there. */
+  #isSettled({ status }: StoredElastiService): boolean {
+    if (status?.phase !== "Serving" || status.phaseTime === undefined) return false;
+    return this.#options.clock.now() - Date.parse(status.phaseTime) >= settleMs;
   }
 
   listed(es: StoredElastiService, service: Service | undefined, routes: readonly Route[]): Listed {
@@ -165,7 +176,7 @@ export class ClusterParts implements Parts {
     const { namespace = "" } = es.metadata;
     if (service !== undefined) {
       await routing.release(service);
-      await routing.deleteSlices(view.slicesOf(namespace, es.spec.service).filter(isOurs));
+      await routing.deleteSlices(ourSlices(view.slicesOf(namespace, es.spec.service), []));
     }
     const own = view.services.get(namespace, privateNameOf(es));
     if (own !== undefined) await deletePrivateService(client, own);

@@ -26,6 +26,8 @@ export interface FactsOptions {
   targets: TargetView;
   hub: SessionHub;
   autoscalers: AutoscalerSource;
+  /** Another operator, while one runs. */
+  others: { readonly obstacle: { readonly reason: string; readonly message: string } | undefined };
   verdicts: Verdicts;
   memories: Memories;
   clock: Clock;
@@ -75,7 +77,7 @@ export class FactsGatherer {
       notBeforeMs: memory.notBeforeMs,
       blind: countsTraffic ? this.#parkBarOf(es) : undefined,
       contestedUntilMs: contestOf(es, now)?.untilMs,
-      autoscaler: autoscalers.obstacle(es),
+      autoscaler: this.#options.others.obstacle ?? autoscalers.obstacle(es),
     });
   }
 

@@ -38,11 +38,10 @@ export function desiredPrivateService(es: ElastiService, service: Service, ports
 /** KubeElasti's has a cluster IP, which cannot be taken off. */
 export const needsRecreate = (existing: Service): boolean => existing.spec.clusterIP !== "None";
 
-/** Whether the private Service says what it should; what the API server fills in makes no difference. */
+/** Whether the private Service says what it should, but for its address; what the API server fills in makes no difference. */
 export function privateServiceMatches(existing: Service, desired: Service): boolean {
   const [owner] = desired.metadata.ownerReferences ?? [];
   return (
-    !needsRecreate(existing) &&
     Object.entries(desired.metadata.labels ?? {}).every(([key, value]) => existing.metadata.labels?.[key] === value) &&
     existing.metadata.ownerReferences?.some(({ uid }) => uid === owner?.uid) === true &&
     sortedJson(existing.spec.selector ?? {}) === sortedJson(desired.spec.selector ?? {}) &&
@@ -67,6 +66,7 @@ const portsText = ({ spec }: Service): string =>
 /**
  * Makes the private Service what it should be, with a write only where it differs.
  * @param existing as the cache has it
+ * @param mayRecreate false keeps KubeElasti's with its address for now: its resolvers send to it what they still hold
  * @returns what is there now; the same object when nothing was written
  * @throws ELASTI_PRIVATE_SERVICE_TAKEN when somebody else's Service has the name; ELASTI_KUBE_CONFLICT when it was changed
  * meanwhile
@@ -75,6 +75,7 @@ export async function ensurePrivateService(
   client: KubeClient,
   existing: Service | undefined,
   desired: Service,
+  mayRecreate = true,
 ): Promise<Service> {
   const options = { fieldManager: FIELD_MANAGER };
   if (existing === undefined) return await client.create(resources.services, desired, options);
@@ -83,8 +84,10 @@ export async function ensurePrivateService(
       `Service ${existing.metadata.name} is not Elasti's but has the name that Elasti needs: rename or delete it`,
     );
   }
-  if (existing.metadata.deletionTimestamp === undefined && privateServiceMatches(existing, desired)) return existing;
-  if (needsRecreate(existing)) {
+  const recreate = mayRecreate && needsRecreate(existing);
+  if (existing.metadata.deletionTimestamp === undefined && !recreate && privateServiceMatches(existing, desired))
+    return existing;
+  if (recreate) {
     await deletePrivateService(client, existing);
     return await client.create(resources.services, desired, options);
   }

@@ -17,6 +17,7 @@ import type { StatusChange, StatusWriter } from "../lifecycle/status-writer.ts";
 import type { Contention } from "./contention.ts";
 import { activityToWrite, describe } from "./describe.ts";
 import type { FactsGatherer } from "./facts.ts";
+import type { LeftAlone } from "./left-alone.ts";
 import type { Parts, Prepared } from "./parts.ts";
 
 /** Steps of one pass; what is left over goes on in the next. */
@@ -40,6 +41,7 @@ export interface ReconcilerOptions {
   scale: ScaleHandler;
   parts: Parts;
   contention: Contention;
+  leftAlone: LeftAlone;
   events: Events;
   clock: Clock;
   logger: Logger;
@@ -70,7 +72,7 @@ export class ElastiServiceReconciler {
 
   /** @param key `namespace/name` of the ElastiService */
   async reconcile(key: string): Promise<PassResult> {
-    const { view, isLeader, memories, forgetTriggers, parts } = this.#options;
+    const { view, isLeader, memories, forgetTriggers, leftAlone } = this.#options;
     const es = view.stores.elastiServices.getByKey(key);
     if (es === undefined) {
       memories.forget(key);
@@ -84,8 +86,7 @@ export class ElastiServiceReconciler {
     if (current === undefined) return {};
     if (!isLeader()) return await this.#follow(current);
     try {
-      if (parts.ownerOf(namespace, current.spec.service)?.metadata.uid !== current.metadata.uid)
-        return await this.#refuse(current);
+      if (await leftAlone.takes(current)) return {};
       const result = await this.#lead(key, current);
       memories.of(key).conflicts = 0;
       return result;
@@ -356,24 +357,6 @@ export class ElastiServiceReconciler {
       if (!isConflict(error)) throw error;
       logger.debug({ namespace, service: es.spec.service }, "the slice was written by another replica");
     }
-    return {};
-  }
-
-  /** A second ElastiService for a Service: it says so and touches nothing. */
-  async #refuse(es: StoredElastiService): Promise<PassResult> {
-    const { parts, status, clock } = this.#options;
-    const namespace = es.metadata.namespace ?? "";
-    if (es.metadata.deletionTimestamp !== undefined) {
-      await parts.removeFinalizer(es);
-      return {};
-    }
-    const owner = parts.ownerOf(namespace, es.spec.service);
-    const conditions = describe.refused(es, {
-      nowMs: clock.now(),
-      reason: "DuplicateService",
-      message: `ElastiService ${owner?.metadata.name} already has the Service ${es.spec.service}; one of the two has to go`,
-    });
-    if (!isDeepStrictEqual(conditions, es.status?.conditions ?? [])) await status.write(es, { conditions });
     return {};
   }
 

@@ -1,4 +1,4 @@
-import { type ElastiService, SERVICE_NAME_LABEL } from "@elasti/api";
+import { type ElastiService, SERVICE_LABEL, SERVICE_NAME_LABEL } from "@elasti/api";
 import { Backoff, type Clock, errorText, type Logger, type Metrics } from "@elasti/core";
 import {
   type EndpointSlice,
@@ -182,4 +182,9 @@ export class ClusterView {
     for (const own of [this.elastiServices, this.services, this.slices]) own.close();
     await Promise.all(Object.values(this.#reflectors).map((reflector) => reflector.close()));
   }
+}
+
+/** The public Service that a slice concerns: a private one says so by its label. */
+export function publicServiceOf({ metadata: { labels } }: EndpointSlice): string {
+  return labels?.[SERVICE_LABEL] ?? labels?.[SERVICE_NAME_LABEL] ?? "";
 }

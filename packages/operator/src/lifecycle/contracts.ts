@@ -48,7 +48,8 @@ export type EventReason =
   | "RoutingUnsupported"
   | "WakeFailed"
   | "SelectorReverted"
-  | "Contested";
+  | "Contested"
+  | "OtherOperator";
 
 export interface Events {
   record(about: ElastiService, type: "Normal" | "Warning", reason: EventReason, message: string): void;

@@ -40,8 +40,8 @@ export interface Observation {
   readonly parked: boolean;
   /** Epoch in the Service's annotation: of the last write that concerned the park. */
   readonly serviceEpoch: number;
-  /** Our EndpointSlice on the public Service. */
-  readonly slice: "absent" | "stale" | "current";
+  /** Our EndpointSlice on the public Service; `foreign`: KubeElasti's, which has its name and leads to resolvers of its own. */
+  readonly slice: "absent" | "stale" | "current" | "foreign";
   /** For how long neither slice nor park of ours have been there, as far as this leader has seen. */
   readonly unroutedMs: number;
   /** Resolvers that the slice ought to list. */

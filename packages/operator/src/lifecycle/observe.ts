@@ -3,6 +3,8 @@ import {
   type Phase,
   privateServiceName,
   type RoutingMode,
+  resolverSliceName,
+  SERVICE_NAME_LABEL,
   SLICE_MANAGED_BY_LABEL,
   SLICE_MANAGER,
   wantedRoutingMode,
@@ -50,7 +52,9 @@ export const isOurs = (slice: EndpointSlice): boolean =>
 
 /** Slices of the public Service that KubeElasti left under the name that is now ours count as ours. */
 export function ourSlices(slices: readonly EndpointSlice[], names: readonly string[]): EndpointSlice[] {
-  return slices.filter((slice) => isOurs(slice) || names.includes(slice.metadata.name));
+  const hasOurName = ({ metadata: { name, labels } }: EndpointSlice): boolean =>
+    names.includes(name) || name === resolverSliceName(labels?.[SERVICE_NAME_LABEL] ?? "");
+  return slices.filter((slice) => isOurs(slice) || hasOurName(slice));
 }
 
 /** The mode in force: the one asked for, but a park that somebody takes off again is not fought over. */
@@ -100,7 +104,7 @@ export function observe(facts: Facts): Observation {
     service: service === undefined ? "missing" : facts.refused === undefined ? "ok" : "refused",
     parked: service !== undefined && isParked(service),
     serviceEpoch: service === undefined ? 0 : serviceEpoch(service),
-    slice: ours.length === 0 ? "absent" : facts.slicesMatch ? "current" : "stale",
+    slice: ours.length === 0 ? "absent" : facts.slicesMatch ? "current" : ours.some(isOurs) ? "stale" : "foreign",
     unroutedMs: Math.max(0, facts.nowMs - facts.routedAtMs),
     resolvers: listed,
     publicPods: others.length,

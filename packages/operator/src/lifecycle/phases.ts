@@ -84,7 +84,9 @@ export function next(o: Observation, limits: Limits = defaultLimits): Step {
 
 /** Our slice as it should be, or nothing to do about it. */
 function keepSlice(o: Observation, why: string): Step | undefined {
-  if (o.slice === "stale" || (o.slice === "absent" && o.resolvers > 0)) return step("write-slice", why);
+  // another's leads to resolvers as long as there is none of ours
+  const replaceable = o.slice === "absent" || o.slice === "foreign";
+  if (o.slice === "stale" || (replaceable && o.resolvers > 0)) return step("write-slice", why);
   return undefined;
 }
 
@@ -99,6 +101,11 @@ function keepPark(o: Observation): Step | undefined {
 /** A service seen for the first time, or one whose Service and target are complete again. */
 function fresh(o: Observation): Step {
   if (o.replicas > 0) return setPhase("Serving", "target is up");
+  if (o.phase === undefined && o.slice === "foreign") {
+    if (o.lifecycle === "live" && o.resolvers === 0) return wait("for resolvers to take over from those of KubeElasti");
+    // nobody else wakes it for them any more
+    return scaleUp(o, "requests may wait at the resolvers of KubeElasti");
+  }
   return keepSlice(o, "target is at zero") ?? setPhase("Asleep", "target is at zero");
 }
 

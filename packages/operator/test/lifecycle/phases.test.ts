@@ -136,6 +136,22 @@ describe("from Serving", () => {
   for (const [name, change, expected] of cases) it(name, () => assert.equal(said({ ...awake, ...change }), expected));
 });
 
+describe("taken over from KubeElasti", () => {
+  const up: Observation = { ...awake, phase: undefined, epoch: 0, drainEpoch: 0, slice: "foreign" };
+  const down: Observation = { ...up, replicas: 0, podsLeft: 0, publicPods: 0, publicReady: 0, readyPods: 0 };
+  const cases: [string, Observation, string][] = [
+    ["is served when it is up", up, "Serving"],
+    ["loses its slice once it is served", { ...up, phase: "Serving" }, "delete-slice"],
+    ["gets a slice of ours while no pod is ready", { ...up, phase: "Serving", publicReady: 0 }, "write-slice"],
+    ["keeps its slice while nobody of ours listens", { ...up, phase: "Serving", publicReady: 0, resolvers: 0 }, "wait"],
+    ["is woken when it sleeps: requests may wait at its resolvers", down, "scale-up"],
+    ["sleeps on until resolvers of ours listen", { ...down, resolvers: 0 }, "wait"],
+    ["is woken without them when it is deleted", { ...down, resolvers: 0, lifecycle: "restore" }, "scale-up"],
+    ["sleeps on when nothing led to its resolvers", { ...down, slice: "absent" }, "write-slice"],
+  ];
+  for (const [name, observed, expected] of cases) it(name, () => assert.equal(said(observed), expected));
+});
+
 describe("in Draining", () => {
   const changed = (change: Partial<SleepRun>): Partial<Observation> => ({ run: { ...routed.run!, ...change } });
   const cases: [string, Partial<Observation>, string][] = [
@@ -339,7 +355,7 @@ describe("whatever is observed", () => {
     service: fc.constantFrom("ok", "missing", "refused"),
     parked: fc.boolean(),
     serviceEpoch: fc.constantFrom(0, 8, 9),
-    slice: fc.constantFrom("absent", "stale", "current"),
+    slice: fc.constantFrom("absent", "stale", "current", "foreign"),
     unroutedMs: fc.constantFrom(0, 100_000),
     resolvers: fc.constantFrom(0, 2),
     publicPods: fc.constantFrom(0, 1),

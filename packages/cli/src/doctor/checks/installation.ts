@@ -109,7 +109,7 @@ function checkLease({ lease, leaseName, nowMs, kubeElasti }: DoctorSnapshot, sys
         severity: "warning",
         reason: "OtherOperator",
         object: `Deployment ${kubeElasti.join(", ")}`,
-        message: "KubeElasti's operator runs, so Elasti lets nothing fall asleep and touches nothing",
+        message: "KubeElasti's operator runs, so Elasti takes up nothing and lets nothing fall asleep",
         mend: `kubectl scale deployment --replicas=0 -n ${kubeElasti[0]?.split("/")[0]} ${kubeElasti[0]?.split("/")[1]}; docs/migration.md has all steps`,
       },
     ];
