@@ -248,7 +248,7 @@ export class World {
       const paused = this.real.pauseServiceProxy(1);
       return { end: () => paused.continue() };
     }
-    this.embedded?.cluster.setServiceDelay(1, 10_000);
+    this.embedded?.cluster.setServiceDelay(1, 20_000);
     return { end: () => this.embedded?.cluster.setServiceDelay(1, 0) };
   }
 
