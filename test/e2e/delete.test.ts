@@ -33,7 +33,7 @@ describe("deleting an ElastiService", { concurrency: 6 }, () => {
       const { failures, answers } = await traffic.stop();
       assert.deepEqual(failures, []);
       assert.ok(answers.length > 0);
-      assert.deepEqual([await web.replicas(), (await web.deployment()).status?.readyReplicas], [1, 1]);
+      assert.equal(await web.replicas(), 1);
     });
 
     it(`leaves what is awake alone, and puts everything back (${mode})`, async () => {
