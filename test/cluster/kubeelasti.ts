@@ -16,6 +16,7 @@ import {
   resources,
   type Service,
 } from "@elasti/kube";
+import { request } from "../e2e/client.ts";
 import { images } from "./images.ts";
 
 /** Another one for each run: the last one's may still be going. */
@@ -105,7 +106,10 @@ export async function define(client: KubeClient, crd: KubeObject): Promise<void>
 /** Its resolver's way with a request: it waits until the target answers under the private Service's name. */
 const resolverProgram = `
 const http = require("node:http");
+let waiting = 0;
 http.createServer((request, response) => {
+  waiting += 1;
+  response.on("close", () => (waiting -= 1));
   const ask = () => {
     const target = http.request({ host: process.env.PRIVATE, port: 8080, path: request.url, method: request.method, timeout: 500 });
     target.on("timeout", () => target.destroy(new Error("timeout")));
@@ -118,7 +122,18 @@ http.createServer((request, response) => {
   };
   ask();
 }).listen(8012);
+http.createServer((request, response) => response.end(JSON.stringify({ queueStatus: waiting > 0 ? 1 : 0 }))).listen(8013);
 `;
+
+/** Resolves once a resolver of its says whether requests wait there, as asked. */
+export async function otherQueue(resolver: Pod, waits: boolean): Promise<void> {
+  const path = "/queue-status?namespace=default&service=asleep";
+  for (;;) {
+    const { text: said } = await request({ host: resolver.status?.podIP ?? "", port: 8013, path });
+    if ((JSON.parse(said) as { queueStatus: number }).queueStatus === (waits ? 1 : 0)) return;
+    await pause(50);
+  }
+}
 
 /** Its operator, which here does nothing, under its own name and image. */
 export function otherOperator(): Deployment {

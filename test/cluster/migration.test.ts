@@ -21,6 +21,7 @@ import {
   otherDefinition,
   otherNamespace,
   otherOperator,
+  otherQueue,
   otherResolver,
   otherService,
   otherSlice,
@@ -32,6 +33,7 @@ describe("from KubeElasti and back", () => {
   let client: KubeClient;
   let world: World | undefined;
   const services: Record<"asleep" | "awake", Service | undefined> = { asleep: undefined, awake: undefined };
+  let resolver: Pod | undefined;
   let specs: ElastiService["spec"][] = [];
 
   before(async () => {
@@ -56,7 +58,7 @@ describe("from KubeElasti and back", () => {
     world = await startWorld({ operators: 1, resolvers: 1 });
     const isUp = (pod: Pod) =>
       pod.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True");
-    const resolver = await world.until<Pod, Pod>(
+    resolver = await world.until<Pod, Pod>(
       "ready",
       resources.pods,
       otherNamespace,
@@ -94,12 +96,14 @@ describe("from KubeElasti and back", () => {
 
     await asleep.world.backends(asleep, (ports) => ports.includes(8012));
     const traffic = both.map((web) => new Traffic(() => web.ask(), 100));
-    // the first is held by its resolver, which nobody hears any more
+    await otherQueue(resolver!, true);
+    // what its resolver holds nobody hears of any more
     await stopOtherOperator(client);
     for (const web of both) {
       await web.reaches("Serving");
       await web.direct();
     }
+    await otherQueue(resolver!, false);
     // all of it but the definition
     await client.delete(resources.namespaces, undefined, otherNamespace);
     for (const one of await Promise.all(traffic.map((one) => one.stop()))) {
