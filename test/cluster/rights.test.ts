@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Condition } from "@elasti/api";
-import { type Lease, type Resource, resources } from "@elasti/kube";
+import { type KubeObject, type Lease, type Resource, resources } from "@elasti/kube";
+import { doctor } from "../../packages/cli/src/doctor/doctor.ts";
+import { networkPolicies } from "../../packages/cli/src/doctor/network-policy.ts";
 import { OPERATOR, startWorld, type World } from "../e2e/world.ts";
 import { type Rule, rules } from "./elasti.ts";
 
@@ -121,5 +123,38 @@ describe("a right that the operator lacks", () => {
     assert.equal((await web.ask()).status, 200);
     await allow(rules[OPERATOR]);
     await web.reaches("Serving", { timeoutMs: 60_000 });
+  });
+
+  it("is found by the doctor, and so is a NetworkPolicy that lets no resolver in", async () => {
+    await world.sleeper({ name: "denied" });
+    const policy = { podSelector: {}, policyTypes: ["Ingress"] };
+    const metadata = { name: "deny-all", namespace: "default" };
+    const object = { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", metadata, spec: policy };
+    await world.client.create(networkPolicies, object as KubeObject);
+    await forbid("services", ["create"]);
+    const args = ["--kubeconfig", world.ground.kubeconfig, "--operator-namespace", world.system];
+    let out = "";
+    const place = {
+      env: {},
+      write: (text: string) => {
+        out += text;
+      },
+      writeError: (text: string) => {
+        out += text;
+      },
+      signal: new AbortController().signal,
+    };
+    const code = await doctor([...args, "--service", "denied"], place);
+    await world.client.delete(networkPolicies, "default", "deny-all");
+    assert.equal(code, 2, out);
+    assert.match(
+      out,
+      /ServiceAccount \S+\/elasti-operator: PermissionMissing\n +it may not create services everywhere/,
+    );
+    assert.match(
+      out,
+      /Service default\/denied: NetworkPolicyBlocks\n.*NetworkPolicy default\/deny-all let nothing pass/,
+    );
+    assert.doesNotMatch(out, /NoLeader|Unreachable|NotRead/);
   });
 });

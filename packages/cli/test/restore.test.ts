@@ -114,6 +114,13 @@ describe("what a restore has to put back", () => {
   ];
   for (const [what, snapshot, lines] of cases) it(what, () => assert.deepEqual(linesOf(snapshot), lines));
 
+  it("leaves to KubeElasti, while its operator runs, what was not taken up from it", () => {
+    const taken = es("taken", { status: { phase: "Serving" } });
+    const snapshot = { elastiServices: [es("theirs"), taken], replicas: new Map([["shop/theirs", 0]]) };
+    assert.deepEqual(linesOf({ ...snapshot, beside: true }), ["finalizer ElastiService shop/taken"]);
+    assert.equal(linesOf({ ...snapshot, beside: false }).length, 3);
+  });
+
   it("claims an ElastiService without our finalizer whose Service is parked, and no other", () => {
     const snapshot: Snapshot = {
       ...none,

@@ -25,6 +25,8 @@ export interface Snapshot {
   readonly scaledObjects: readonly ScaledObject[];
   /** Replicas asked for of the target of an ElastiService, by its `namespace/name`; nothing where there is no such target. */
   readonly replicas: ReadonlyMap<string, number>;
+  /** KubeElasti's operator runs: what Elasti has not taken up is its own. */
+  readonly beside?: boolean;
 }
 
 export type LeftoverKind = "target" | "park" | "epoch" | "slice" | "private" | "autoscaler" | "finalizer";
@@ -123,7 +125,13 @@ export function leftoversOf(snapshot: Snapshot): Leftover[] {
       );
       add("autoscaler", object, es?.spec.service);
     }
-  return found.toSorted((a, b) => order(a) - order(b) || (a.object < b.object ? -1 : a.object > b.object ? 1 : 0));
+  const theirs = new Set(
+    elastiServices
+      .filter(({ status }) => snapshot.beside === true && status?.phase === undefined)
+      .map(({ metadata }) => keyOf(metadata.namespace ?? "", metadata.name)),
+  );
+  const ours = found.filter(({ namespace, elastiService = "" }) => !theirs.has(keyOf(namespace, elastiService)));
+  return ours.toSorted((a, b) => order(a) - order(b) || (a.object < b.object ? -1 : a.object > b.object ? 1 : 0));
 }
 
 /**

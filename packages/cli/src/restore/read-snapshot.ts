@@ -1,6 +1,7 @@
 import { type ElastiService, FINALIZER, keyOf } from "@elasti/api";
 import { systemClock } from "@elasti/core";
 import {
+  type Deployment,
   type EndpointSlice,
   type KubeClient,
   type KubeObject,
@@ -10,6 +11,7 @@ import {
   type ScaledObject,
   type Service,
 } from "@elasti/kube";
+import { hasPods, isKubeElasti } from "@elasti/operator";
 import { listAll, listKnown } from "../listing.ts";
 import type { Snapshot } from "./leftovers.ts";
 
@@ -18,13 +20,16 @@ const concurrency = 8;
 
 /** @throws what the API server says */
 export async function readSnapshot(client: KubeClient, namespaces: readonly string[]): Promise<Snapshot> {
-  const [elastiServices, services, slices, scaledObjects] = await Promise.all([
+  const [elastiServices, services, slices, scaledObjects, deployments] = await Promise.all([
     listKnown<ElastiService & KubeObject>(client, resources.elastiServices, namespaces),
     listAll<Service>(client, resources.services, namespaces),
     listAll<EndpointSlice>(client, resources.endpointSlices, namespaces),
     listKnown<ScaledObject>(client, resources.scaledObjects, namespaces, true),
+    listKnown<Deployment>(client, resources.deployments, [], true),
   ]);
-  return { elastiServices, services, slices, scaledObjects, replicas: await replicasOf(client, elastiServices) };
+  const beside = deployments.some((deployment) => isKubeElasti(deployment) && hasPods(deployment));
+  const replicas = await replicasOf(client, elastiServices);
+  return { elastiServices, services, slices, scaledObjects, replicas, beside };
 }
 
 /** Replicas asked for of the targets, by the `namespace/name` of their ElastiServices. What cannot be read is left out. */

@@ -1,4 +1,4 @@
-import { type ElastiService, FINALIZER, PORT_TABLE_LABEL } from "@elasti/api";
+import { type ElastiService, FINALIZER, keyOf, PORT_TABLE_LABEL } from "@elasti/api";
 import { type Clock, Metrics, silentLogger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, type KubeObject, Reflector, resources } from "@elasti/kube";
 import { createRestorer, type RestorerOptions } from "@elasti/operator";
@@ -26,7 +26,9 @@ export interface RunOptions extends RestorerOptions {
 export async function runRestorer(options: RunOptions): Promise<{ left: Leftover[]; snapshot: Snapshot }> {
   const { access, clock, progress, snapshot, namespaces, signal } = options;
   const { client } = access;
-  for (const es of unclaimed(snapshot, leftoversOf(snapshot))) await claim(client, es);
+  const before = leftoversOf(snapshot);
+  for (const es of unclaimed(snapshot, before)) await claim(client, es);
+  const wanted = new Set(before.map(({ namespace, elastiService = "" }) => keyOf(namespace, elastiService)));
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(options.deadlineMs)]);
   const restorer = createRestorer(options, {
     client: access.open(),
@@ -48,7 +50,8 @@ export async function runRestorer(options: RunOptions): Promise<{ left: Leftover
     // a start may wait for ever, for lists that may not be read
     const started = restorer.start?.();
     await Promise.race([started, ended(deadline)]);
-    if (snapshot.elastiServices.length > 0) await Promise.all(watches.map((watch) => released(watch, deadline)));
+    if (snapshot.elastiServices.length > 0)
+      await Promise.all(watches.map((watch) => released(watch, wanted, deadline)));
     for (;;) {
       const now = await readSnapshot(client, namespaces);
       const left = leftoversOf(now);
@@ -61,12 +64,16 @@ export async function runRestorer(options: RunOptions): Promise<{ left: Leftover
   }
 }
 
-/** Resolves when none of them has our finalizer any more. */
-async function released(watch: Reflector<ElastiService & KubeObject>, signal: AbortSignal): Promise<void> {
+/** Resolves when none of those that are wanted (`namespace/name`) has our finalizer any more. */
+async function released(
+  watch: Reflector<ElastiService & KubeObject>,
+  wanted: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     await Promise.race([watch.start(), ended(signal)]);
     await watch.store.until(
-      (store) => (store.list().some(({ metadata }) => metadata.finalizers?.includes(FINALIZER)) ? undefined : true),
+      (store) => ![...wanted].some((key) => store.getByKey(key)?.metadata.finalizers?.includes(FINALIZER)) || undefined,
       signal,
     );
   } catch (error) {
