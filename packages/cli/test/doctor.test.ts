@@ -182,6 +182,11 @@ const cases: Readonly<
       ["error PrivateServiceMissing Service shop/elasti-web-pvt-4b5e57f6eb"],
     ],
     [
+      "put back, and taken up by nobody",
+      { elastiServices: [{ ...es(), metadata: { name: "web", namespace: "shop" } }], services: [service("web")] },
+      [],
+    ],
+    [
       "with a private Service of other pods",
       { services: [service("web"), privateService({ selector: { app: "other" } })] },
       ["error PrivateServiceDiffers Service shop/elasti-web-pvt-4b5e57f6eb"],

@@ -1,5 +1,5 @@
 import { type ElastiService, FINALIZER, keyOf, PORT_TABLE_LABEL } from "@elasti/api";
-import { type Clock, Metrics, silentLogger } from "@elasti/core";
+import { type Clock, errorText, Metrics, silentLogger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, type KubeObject, Reflector, resources } from "@elasti/kube";
 import { createRestorer, type RestorerOptions } from "@elasti/operator";
 import type { Access } from "../cluster-access.ts";
@@ -97,9 +97,9 @@ async function claim(client: KubeClient, { metadata }: ElastiService): Promise<v
   }
 }
 
-/** Deletes what an operator would make anew: its Lease and its port table. @returns what was deleted */
+/** Deletes what an operator would make anew: its Lease and its port table. @returns what was deleted, and what could not be */
 export async function purge(client: KubeClient, namespace: string, leaseName: string): Promise<string[]> {
-  const tables = (await listKnown<KubeObject>(client, resources.configMaps, [namespace])).filter(
+  const tables = (await listKnown<KubeObject>(client, resources.configMaps, [namespace], true)).filter(
     ({ metadata }) => metadata.labels?.[PORT_TABLE_LABEL] !== undefined,
   );
   const gone: string[] = [];
@@ -111,7 +111,8 @@ export async function purge(client: KubeClient, namespace: string, leaseName: st
       await client.delete(resource, namespace, name);
       gone.push(`${resource.kind} ${namespace}/${name}: deleted`);
     } catch (error) {
-      if (!isNotFound(error)) throw error;
+      // nothing depends on them
+      if (!isNotFound(error)) gone.push(`${resource.kind} ${namespace}/${name}: not deleted: ${errorText(error)}`);
     }
   }
   return gone;

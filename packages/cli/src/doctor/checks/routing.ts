@@ -1,5 +1,6 @@
 import {
   type ElastiService,
+  FINALIZER,
   keyOf,
   PARK_KEY,
   privateServiceName,
@@ -95,8 +96,9 @@ function of(es: ElastiService, snapshot: DoctorSnapshot): Finding[] {
       wait,
     );
 
-  const own2 = at(privateServiceName(service.metadata.name));
-  findings.push(...checkPrivate(es, service, own2));
+  const privateOne = at(privateServiceName(service.metadata.name));
+  // one that was put back has none, and needs none before an operator takes it up
+  if (es.metadata.finalizers?.includes(FINALIZER)) findings.push(...checkPrivate(es, service, privateOne));
   const passing = phase === "Draining" || phase === "Sealed" || phase === "Waking";
   const forMs = phaseTime === undefined ? 0 : nowMs - Date.parse(phaseTime);
   const graceMs = (es.spec.routing?.graceSeconds ?? 0) * 1_000;
