@@ -158,6 +158,21 @@ export function chartValues(settings: { operator: SettingsTable; resolver: Setti
         ),
       }),
     }),
+    uninstall: value.group("What `helm uninstall` does before it deletes anything.", {
+      restore: value.flag(
+        "Wakes what sleeps, restores every Service and takes the finalizers off, by `elasti restore`. ElastiServices stay, and mean something again when Elasti is installed again.",
+        true,
+      ),
+      readyTimeoutSeconds: value.integer(
+        "Longest wait for the pods of a service that is woken for it; less than the --timeout of helm.",
+        120,
+        1,
+        3_000,
+      ),
+      command: value.list("How `elasti` is started in the operator's image.", { type: "string" }, [
+        "/usr/local/bin/elasti",
+      ]),
+    }),
     networkPolicy: value.group("NetworkPolicies for the pods of Elasti.", {
       enabled: value.flag("Make them.", false),
       clients: value.list(`Who may send requests to resolvers, ${peers}; empty is everybody.`, anyObject),

@@ -20,6 +20,8 @@ export interface RestoreOptions extends ClusterOptions {
   readonly purge: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
+  /** A target that was woken and has no ready pod is no failure. */
+  readonly acceptNotReady: boolean;
   /** Longest wait for the pods of one service, in ms. */
   readonly timeoutMs: number;
 }
@@ -38,12 +40,13 @@ export const restoreUsage = `usage: elasti restore [--namespace <name>]... [--dr
 Puts back every Service, target and autoscaler as they were without Elasti, with no operator running: wakes what sleeps, waits
 for its pods, then leads clients to them again and removes what Elasti made. May be stopped at any moment and run again.
 
-  --namespace <name>   only this one; may be given several times
+  --namespace <name>   only this one; may be given several times; left out: those of WATCH_NAMESPACES, or all
   --dry-run            only says what it would do
   --json               the result as JSON
   --timeout <time>     longest wait for the pods of a service, then it is given back without them (2m)
   --stop-operator[=<deployment>]
                        scales the operator (elasti-operator) to zero first; to what it was when something could not be put back
+  --accept-not-ready   exit code 0 also where not every target has a ready pod
   --force              takes the Lease from an operator that runs; it takes it again afterwards, so remove it at once
   --purge              deletes the Lease and the port table, too, when everything is put back
   --operator-namespace <name>
@@ -71,6 +74,7 @@ export function parseRestore(args: readonly string[], env: Environment): ParsedR
         "stop-operator": { type: "string" },
         force: { type: "boolean" },
         purge: { type: "boolean" },
+        "accept-not-ready": { type: "boolean" },
         "dry-run": { type: "boolean" },
         json: { type: "boolean" },
         timeout: { type: "string", default: "2m" },
@@ -81,8 +85,10 @@ export function parseRestore(args: readonly string[], env: Environment): ParsedR
     const timeoutMs = parseDuration(values.timeout);
     if (timeoutMs < 1_000 || timeoutMs > longestTimeoutMs)
       return wrong(`--timeout: expected 1s to ${longestTimeoutMs / 1_000}s, got ${values.timeout}`);
-    const namespaces = values.namespace ?? [];
-    if (values.purge === true && namespaces.length > 0)
+    const watched = (env.WATCH_NAMESPACES ?? "").split(",").map((name) => name.trim());
+    // an operator that looks after some has a port table of its own
+    const namespaces = values.namespace ?? watched.filter((name) => name !== "");
+    if (values.purge === true && values.namespace !== undefined)
       return wrong("--purge removes what all namespaces share; leave out --namespace");
     return {
       kind: "run",
@@ -98,6 +104,7 @@ export function parseRestore(args: readonly string[], env: Environment): ParsedR
         purge: values.purge ?? false,
         dryRun: values["dry-run"] ?? false,
         json: values.json ?? false,
+        acceptNotReady: values["accept-not-ready"] ?? false,
         timeoutMs,
       },
     };

@@ -37,7 +37,7 @@ export async function restore(args: readonly string[], place: Place): Promise<nu
     access = await connect(options, place.env);
     const result = await run(options, access, place);
     place.write(options.json ? `${JSON.stringify(result)}\n` : textOf(result));
-    return result.exitCode;
+    return result.exitCode === 1 && options.acceptNotReady ? 0 : result.exitCode;
   } catch (error) {
     place.writeError(`elasti: ${errorText(error)}\n`);
     return 2;
