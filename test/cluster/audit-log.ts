@@ -4,6 +4,8 @@ import { open } from "node:fs/promises";
 export interface AuditCall {
   readonly verb: string;
   readonly user: string;
+  /** API group; empty for the core one, and for what is no resource. */
+  readonly group: string;
   /** With its subresource. */
   readonly resource: string;
   readonly namespace: string;
@@ -43,15 +45,16 @@ export class AuditLog {
 function callOf(line: {
   verb: string;
   user: { username: string };
-  objectRef?: { resource?: string; subresource?: string; namespace?: string; name?: string };
+  objectRef?: { apiGroup?: string; resource?: string; subresource?: string; namespace?: string; name?: string };
   responseStatus?: { code?: number };
   requestReceivedTimestamp: string;
   stageTimestamp: string;
 }): AuditCall {
-  const { resource = "", subresource, namespace = "", name = "" } = line.objectRef ?? {};
+  const { apiGroup: group = "", resource = "", subresource, namespace = "", name = "" } = line.objectRef ?? {};
   return {
     verb: line.verb,
     user: line.user.username,
+    group,
     resource: subresource === undefined ? resource : `${resource}/${subresource}`,
     namespace,
     name,

@@ -18,6 +18,9 @@ const users = {
 
 export type User = keyof typeof users;
 
+/** The audit log has every call of accounts of this namespace, those on Leases and Events too. */
+export const auditedNamespace = "elasti-audited";
+
 const etcdPort = 2379;
 
 /** etcd, API server, controller manager and scheduler, each a process of the first node. */
@@ -137,6 +140,8 @@ export class ControlPlane {
       kind: "Policy",
       omitStages: ["RequestReceived"],
       rules: [
+        // what an installation by the chart does is compared with what it may do, to the last call
+        { level: "Metadata", userGroups: [`system:serviceaccounts:${auditedNamespace}`] },
         { level: "None", resources: [{ group: "coordination.k8s.io" }, { group: "", resources: ["events"] }] },
         { level: "None", users: ["system:apiserver"] },
         { level: "Metadata" },

@@ -41,7 +41,8 @@ import {
 export async function startRealWorld(kubeconfig: string, options: WorldOptions): Promise<World> {
   const cluster = await loadCluster({ kubeconfigPath: kubeconfig });
   const client = createKubeClient({ cluster });
-  const system = `elasti-${randomBytes(3).toString("hex")}`;
+  const { installer } = options;
+  const system = installer?.namespace ?? `elasti-${randomBytes(3).toString("hex")}`;
   const nodeName = process.env.ELASTI_TEST_NODE;
   const node = nodeName === undefined ? undefined : new NodeOfOurs(nodeName);
   const program = node?.kubectl ?? "kubectl";
@@ -68,6 +69,7 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
       node?.close();
       await empty(client);
       await operatorApi?.close();
+      await installer?.uninstall();
       await uninstall(client, system);
       await client.close();
     },
@@ -75,6 +77,10 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
   let operatorApi: ApiProxy | undefined;
   const world = new World({ client, system, ground, ...(node === undefined ? {} : { real: node }) });
   try {
+    if (installer !== undefined) {
+      await installer.install();
+      return world;
+    }
     const fast = options.settings !== "default";
     const { stops } = options;
     let led = {};

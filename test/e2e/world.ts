@@ -21,6 +21,15 @@ import { type Answer, type Ask, patienceMs, request } from "./client.ts";
 import { Sleeper } from "./sleeper.ts";
 import type { Stops } from "./stops.ts";
 
+/** Another way to install Elasti. */
+export interface Installer {
+  readonly namespace: string;
+  /** Resolves when all pods are ready. */
+  install(): Promise<void>;
+  /** Idempotent. */
+  uninstall(): Promise<void>;
+}
+
 export interface WorldOptions {
   readonly operators?: number;
   readonly resolvers?: number;
@@ -33,6 +42,8 @@ export interface WorldOptions {
   readonly accounts?: readonly string[];
   /** On a real cluster: pods run the images, built of the sources as they are, and not the sources themselves. */
   readonly images?: boolean;
+  /** On a real cluster: how Elasti comes there and goes, in place of all of the above. */
+  readonly installer?: Installer;
   /** Sees, and may stop, what operators say to the API server. */
   readonly stops?: Stops;
 }

@@ -1,0 +1,152 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { isNotFound, type KubeClient, type KubeObject, resources } from "@elasti/kube";
+import { parse, stringify } from "yaml";
+import type { Installer } from "../e2e/world.ts";
+import { elastiImages } from "./elasti-images.ts";
+import { chartFolder, Helm } from "./helm.ts";
+
+export type Values = Readonly<Record<string, unknown>>;
+
+/** Settings that let a whole cycle pass in about a second, as the values of the chart have them. */
+export const fastValues = {
+  operator: {
+    settings: {
+      pollingInterval: "300ms",
+      scrapeInterval: "200ms",
+      rescale: "2s",
+      leaseDuration: "3s",
+      leaseRenewDeadline: "2500ms",
+      leaseRetry: "250ms",
+      kubeTimeout: "2500ms",
+    },
+  },
+  resolver: { settleSeconds: 3, longestHoldSeconds: 60 },
+} as const;
+
+/** What a release has in common with others of the same test. */
+export interface ReleaseOptions {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  readonly values: Values;
+  /** Labels of the namespace, as for pod security. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** The chart of this repository on a cluster, with images built of its sources. */
+export class Release implements Installer {
+  readonly name = "elasti";
+  readonly namespace: string;
+  readonly helm: Helm;
+  readonly #options: ReleaseOptions;
+
+  constructor(options: ReleaseOptions) {
+    this.#options = options;
+    this.namespace = options.namespace;
+    const { ELASTI_TEST_HELM: program, ELASTI_TEST_KUBECONFIG: kubeconfig } = process.env;
+    if (program === undefined) throw new Error("ELASTI_TEST_HELM names no helm: run this by npm run test:cluster");
+    this.helm = new Helm(program, kubeconfig);
+  }
+
+  async install(): Promise<void> {
+    const { client, namespace, labels = {} } = this.#options;
+    await client.create(resources.namespaces, {
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name: namespace, labels: { ...labels } },
+    });
+    await this.#apply("install", chartFolder, {});
+  }
+
+  /** @param more values over those of the release @param chart folder of the chart */
+  async upgrade(more: Values = {}, chart: string = chartFolder): Promise<void> {
+    await this.#apply("upgrade", chart, more);
+  }
+
+  async rollback(): Promise<void> {
+    await this.helm.run("rollback", this.name, "--namespace", this.namespace, "--wait", "--timeout=120s");
+  }
+
+  /** Idempotent. */
+  async uninstall(): Promise<void> {
+    const args = ["--namespace", this.namespace, "--ignore-not-found", "--wait", "--timeout=180s"];
+    await this.helm.run("uninstall", this.name, ...args);
+  }
+
+  /** All objects of the release, those of its hooks too. */
+  async objects(): Promise<KubeObject[]> {
+    const place = [this.name, "--namespace", this.namespace];
+    const texts = [await this.helm.run("get", "manifest", ...place), await this.helm.run("get", "hooks", ...place)];
+    return texts.flatMap(documents);
+  }
+
+  async #apply(verb: "install" | "upgrade", chart: string, more: Values): Promise<void> {
+    const args = [verb, this.name, chart, "--namespace", this.namespace, "--wait", "--timeout=120s"];
+    const images = await imageValues();
+    await withValues([images, this.#options.values, more], (files) => this.helm.run(...args, ...files));
+  }
+}
+
+/** The objects of a manifest. */
+export function documents(text: string): KubeObject[] {
+  return text
+    .split(/^---$/m)
+    .map((part) => parse(part) as KubeObject | null)
+    .filter((object) => object !== null);
+}
+
+/** Hands values to helm as files, later ones over earlier ones. */
+export async function withValues<T>(all: readonly Values[], use: (args: string[]) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), "elasti-values-"));
+  try {
+    const files = await Promise.all(
+      all.map(async (values, index) => {
+        const file = join(folder, `${index}.json`);
+        await writeFile(file, JSON.stringify(values));
+        return `--values=${file}`;
+      }),
+    );
+    return await use(files);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * A copy of the chart that passes for the one before: the same templates under a lower version, which the labels of its pods show, so
+ * that an upgrade from it replaces every pod.
+ */
+export async function asPreviousChart<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const parent = await mkdtemp(join(tmpdir(), "elasti-chart-"));
+  const folder = join(parent, "elasti");
+  try {
+    await cp(chartFolder, folder, { recursive: true });
+    const file = join(folder, "Chart.yaml");
+    const about = parse(await readFile(file, "utf8")) as Record<string, unknown>;
+    await writeFile(file, stringify({ ...about, version: "0.0.1" }));
+    return await use(folder);
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+}
+
+async function imageValues(): Promise<Values> {
+  const images = await elastiImages();
+  const of = (reference: string) => {
+    const [repository, tag] = reference.split(":");
+    return { repository, tag };
+  };
+  return { image: { operator: of(images.operator), resolver: of(images.resolver) } };
+}
+
+/** Whether an object is there. */
+export async function isThere(look: Promise<unknown>): Promise<boolean> {
+  try {
+    await look;
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
