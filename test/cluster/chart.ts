@@ -1,7 +1,16 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isNotFound, type KubeClient, type KubeObject, resources } from "@elasti/kube";
+import { silentLogger, systemClock } from "@elasti/core";
+import {
+  createKubeClient,
+  isNotFound,
+  type KubeClient,
+  type KubeObject,
+  loadCluster,
+  Reflector,
+  resources,
+} from "@elasti/kube";
 import { parse, stringify } from "yaml";
 import type { Installer } from "../e2e/world.ts";
 import { elastiImages } from "./elasti-images.ts";
@@ -27,7 +36,6 @@ export const fastValues = {
 
 /** What a release has in common with others of the same test. */
 export interface ReleaseOptions {
-  readonly client: KubeClient;
   readonly namespace: string;
   readonly values: Values;
   /** Labels of the namespace, as for pod security. */
@@ -50,12 +58,8 @@ export class Release implements Installer {
   }
 
   async install(): Promise<void> {
-    const { client, namespace, labels = {} } = this.#options;
-    await client.create(resources.namespaces, {
-      apiVersion: "v1",
-      kind: "Namespace",
-      metadata: { name: namespace, labels: { ...labels } },
-    });
+    const { namespace, labels = {} } = this.#options;
+    await createNamespace(namespace, labels);
     await this.#apply("install", chartFolder, {});
   }
 
@@ -86,6 +90,42 @@ export class Release implements Installer {
     const images = await imageValues();
     await withValues([images, this.#options.values, more], (files) => this.helm.run(...args, ...files));
   }
+}
+
+/** Does something as the administrator of the cluster of the tests. */
+async function asAdministrator(act: (client: KubeClient) => Promise<unknown>): Promise<void> {
+  const cluster = await loadCluster({ kubeconfigPath: process.env.ELASTI_TEST_KUBECONFIG ?? "" });
+  const client = createKubeClient({ cluster });
+  try {
+    await act(client);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Makes a namespace. */
+export async function createNamespace(name: string, labels: Readonly<Record<string, string>> = {}): Promise<void> {
+  const metadata = { name, labels: { ...labels } };
+  await asAdministrator((client) =>
+    client.create(resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata }),
+  );
+}
+
+/** Takes away the definition that another test left, of which no object is left: the next release makes its own. */
+export async function removeDefinition(name: string): Promise<void> {
+  await asAdministrator(async (client) => {
+    const { customResourceDefinitions: crds } = resources;
+    if (!(await isThere(client.delete(crds, undefined, name)))) return;
+    const logger = silentLogger;
+    const fieldSelector = `metadata.name=${name}`;
+    const watch = new Reflector({ client, clock: systemClock, logger, resource: crds, fieldSelector });
+    try {
+      await watch.start();
+      await watch.store.until((store) => (store.size === 0 ? true : undefined), AbortSignal.timeout(30_000));
+    } finally {
+      await watch.close();
+    }
+  });
 }
 
 /** The objects of a manifest. */

@@ -18,8 +18,8 @@ const users = {
 
 export type User = keyof typeof users;
 
-/** The audit log has every call of accounts of this namespace, those on Leases and Events too. */
-export const auditedNamespace = "elasti-audited";
+/** The audit log has every call of accounts of these namespaces, those on Leases and Events too. */
+export const auditedNamespaces = ["elasti-audited", "elasti-audited-2"] as const;
 
 const etcdPort = 2379;
 
@@ -141,7 +141,7 @@ export class ControlPlane {
       omitStages: ["RequestReceived"],
       rules: [
         // what an installation by the chart does is compared with what it may do, to the last call
-        { level: "Metadata", userGroups: [`system:serviceaccounts:${auditedNamespace}`] },
+        { level: "Metadata", userGroups: auditedNamespaces.map((name) => `system:serviceaccounts:${name}`) },
         { level: "None", resources: [{ group: "coordination.k8s.io" }, { group: "", resources: ["events"] }] },
         { level: "None", users: ["system:apiserver"] },
         { level: "Metadata" },

@@ -7,6 +7,8 @@ interface Grant {
   readonly what: string;
   /** Every namespace where left out. */
   readonly namespace: string | undefined;
+  /** Name of the role that grants it. */
+  readonly role: string;
 }
 
 interface Role extends KubeObject {
@@ -35,7 +37,9 @@ export function grantsOf(objects: readonly KubeObject[]): Grant[] {
     const all = (role?.rules ?? []).flatMap(({ apiGroups, resources, verbs }) =>
       apiGroups.flatMap((group) => resources.flatMap((resource) => verbs.map((verb) => textOf(verb, group, resource)))),
     );
-    return subjects.flatMap(({ name }) => all.map((what) => ({ account: name, what, namespace: metadata.namespace })));
+    return subjects.flatMap(({ name }) =>
+      all.map((what) => ({ account: name, what, namespace: metadata.namespace, role: roleRef.name })),
+    );
   });
 }
 

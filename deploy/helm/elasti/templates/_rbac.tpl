@@ -27,10 +27,43 @@ roleRef:
   kind: Role
   name: {{ index . 3 }}
 subjects:
-  - kind: ServiceAccount
-    name: {{ include "elasti.serviceAccount" $me }}
-    namespace: {{ $root.Release.Namespace }}
+  {{- include "elasti.subjects" $me | nindent 2 }}
 {{- end }}
+
+{{/* Who has the rights of a component: what the operator may, the one that restores in its place may too. */}}
+{{- define "elasti.subjects" -}}
+{{- $root := index . 0 -}}
+{{- $names := list -}}
+{{- if eq (index . 1) "restore" -}}
+{{- $names = list (include "elasti.component" .) -}}
+{{- else -}}
+{{- $names = list (include "elasti.serviceAccount" .) -}}
+{{- if and (eq (index . 1) "operator") $root.Values.uninstall.restore -}}
+{{- $names = append $names (include "elasti.component" (list $root "restore")) -}}
+{{- end -}}
+{{- end -}}
+{{- range $names }}
+- kind: ServiceAccount
+  name: {{ . }}
+  namespace: {{ $root.Release.Namespace }}
+{{- end }}
+{{- end -}}
+
+{{/* What the restorer needs in the namespace of the installation beside what the operator has. */}}
+{{- define "elasti.rules.restore" -}}
+# the operator is stopped first
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  resourceNames: [{{ include "elasti.component" (list . "operator") }}]
+  verbs: [get, patch]
+# and what it would make anew goes last
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [delete]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [delete]
+{{- end -}}
 
 {{/* In every namespace that is looked after. */}}
 {{- define "elasti.rules.operator" -}}
@@ -45,7 +78,7 @@ subjects:
   verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch, create, update, patch, delete]
+  verbs: [list, watch, create, update, delete]
 # why a wake takes long is read from pods and their events
 - apiGroups: [""]
   resources: [pods]
@@ -81,7 +114,7 @@ subjects:
 {{- if .Values.autoscalers.hpa }}
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 {{- if .Values.autoscalers.keda }}
 - apiGroups: [keda.sh]
@@ -112,7 +145,7 @@ subjects:
 # the port table
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, create, update]
+  verbs: [list, create, update]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, create, update]

@@ -122,7 +122,9 @@ export function chartValues(settings: { operator: SettingsTable; resolver: Setti
       existingSecretKey: value.text("Its key.", "authorization", { minLength: 1 }),
     }),
     crd: value.group("The CustomResourceDefinition of ElastiService. It stays when the chart is uninstalled.", {
-      install: value.flag("Install and upgrade it. Otherwise it must be there, and not be older than the chart.", true),
+      install: value.auto(
+        "Install and upgrade it; auto leaves one alone that another release or nobody's owns. What is left alone must be there and not be older than the chart.",
+      ),
     }),
     operator: value.group("The operator: controller, elastiserver, sleep loop.", {
       ...program({ requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "512Mi" } }, settings.operator),

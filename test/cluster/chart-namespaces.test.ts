@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { type ElastiService, PARK_KEY } from "@elasti/api";
+import { type KubeObject, type Resource, resources } from "@elasti/kube";
+import { startWorld, type World } from "../e2e/world.ts";
+import { AuditLog } from "./audit-log.ts";
+import { createNamespace, fastValues, Release } from "./chart.ts";
+import { auditedNamespaces } from "./control-plane.ts";
+import { compare } from "./granted.ts";
+import { Places, repository } from "./places.ts";
+
+const [, namespace] = auditedNamespaces;
+const teams = ["team-a", "team-b"] as const;
+const rbac = (plural: string, kind: string): Resource => ({
+  group: "rbac.authorization.k8s.io",
+  version: "v1",
+  plural,
+  kind,
+  namespaced: false,
+});
+const networkPolicies: Resource = {
+  group: "networking.k8s.io",
+  version: "v1",
+  plural: "networkpolicies",
+  kind: "NetworkPolicy",
+  namespaced: true,
+};
+
+/** An installation for two namespaces, with no right beyond them. */
+describe("a release of the chart for some namespaces", () => {
+  const audit = new AuditLog(join(new Places(process.env.ELASTI_TEST_NODE ?? "").logs, "audit.log"));
+  const release = new Release({
+    namespace,
+    values: { ...fastValues, watchNamespaces: teams, networkPolicy: { enabled: true } },
+  });
+  let world: World;
+
+  before(async () => {
+    await audit.read();
+    world = await startWorld({
+      installer: {
+        namespace,
+        install: async () => {
+          for (const name of teams) await createNamespace(name);
+          await release.install();
+        },
+        uninstall: () => release.uninstall(),
+      },
+    });
+  });
+  after(async () => {
+    // before the namespaces go, and their rights with them
+    await release.uninstall();
+    for (const name of teams) await world?.client.delete(resources.namespaces, undefined, name).catch(() => {});
+    await world?.close();
+  });
+
+  it("has no role for the whole cluster", async () => {
+    for (const resource of [rbac("clusterroles", "ClusterRole"), rbac("clusterrolebindings", "ClusterRoleBinding")]) {
+      const { items } = await world.client.list<KubeObject>(resource, {
+        labelSelector: "app.kubernetes.io/part-of=elasti",
+      });
+      assert.deepEqual(
+        items.map(({ metadata }) => metadata.name),
+        [],
+      );
+    }
+  });
+
+  it("wakes services of its namespaces and lets them sleep, with nothing refused, and leaves those outside alone", async () => {
+    const outside = await world.app({ name: "outside", replicas: 1 });
+    const scaleTargetRef = { apiVersion: "apps/v1", kind: "Deployment", name: "outside" };
+    await world.elastiService("outside", { service: "outside", scaleTargetRef, cooldownPeriod: 0 });
+    for (const team of teams) {
+      const spec = { cooldownPeriod: 1, routing: { graceSeconds: 0 } };
+      const web = await world.sleeper({ name: "web", namespace: team, spec });
+      assert.equal((await web.ask()).status, 200);
+      await web.sleeps({ after: await web.epoch() });
+      assert.equal((await web.ask()).status, 200);
+      await web.delete();
+      await web.isRestored();
+    }
+    const left = await world.client.get<ElastiService>(resources.elastiServices, "default", "outside");
+    assert.equal(left.status, undefined);
+    assert.equal(left.metadata.finalizers, undefined);
+    const now = await world.client.get<typeof outside>(resources.services, "default", "outside");
+    assert.deepEqual(now.spec, outside.spec);
+    assert.equal(now.spec.selector?.[PARK_KEY], undefined);
+    const { refused } = compare(await audit.read(), [], namespace);
+    assert.deepEqual(refused, []);
+  });
+
+  it("is told by doctor that a namespace denies all connections, and by which policy it is mended", async () => {
+    const [team] = teams;
+    await world.sleeper({ name: "denied", namespace: team, spec: { routing: { graceSeconds: 0 } } });
+    const policy = (name: string, spec: object): Promise<unknown> =>
+      world.client.create(networkPolicies, {
+        apiVersion: "networking.k8s.io/v1",
+        kind: "NetworkPolicy",
+        metadata: { name, namespace: team },
+        spec,
+      } as KubeObject);
+    await policy("default-deny", { podSelector: {}, policyTypes: ["Ingress"] });
+    assert.match(doctor(), /NetworkPolicyBlocks.*default-deny/s);
+    // as the guide has it
+    await policy("from-elasti", {
+      podSelector: {},
+      ingress: [
+        {
+          from: [
+            {
+              namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
+              podSelector: {
+                matchLabels: { "app.kubernetes.io/name": "elasti", "app.kubernetes.io/component": "resolver" },
+              },
+            },
+          ],
+        },
+      ],
+    });
+    assert.doesNotMatch(doctor(), /NetworkPolicyBlocks/);
+  });
+
+  /** What `elasti doctor` says. */
+  function doctor(): string {
+    const program = join(repository, "packages", "cli", "bin", "elasti.mjs");
+    const place = [`--kubeconfig=${process.env.ELASTI_TEST_KUBECONFIG}`, `--operator-namespace=${namespace}`];
+    const scope = teams.map((name) => `--namespace=${name}`);
+    const { stdout, stderr } = spawnSync(process.execPath, [program, "doctor", "--json", ...place, ...scope], {
+      encoding: "utf8",
+      timeout: 60_000,
+    });
+    return stdout + stderr;
+  }
+});
