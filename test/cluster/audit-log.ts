@@ -44,7 +44,7 @@ export class AuditLog {
 
 function callOf(line: {
   verb: string;
-  user: { username: string };
+  user: { username?: string };
   objectRef?: { apiGroup?: string; resource?: string; subresource?: string; namespace?: string; name?: string };
   responseStatus?: { code?: number };
   requestReceivedTimestamp: string;
@@ -53,7 +53,8 @@ function callOf(line: {
   const { apiGroup: group = "", resource = "", subresource, namespace = "", name = "" } = line.objectRef ?? {};
   return {
     verb: line.verb,
-    user: line.user.username,
+    // nobody, where a token was not accepted
+    user: line.user.username ?? "",
     group,
     resource: subresource === undefined ? resource : `${resource}/${subresource}`,
     namespace,
