@@ -97,6 +97,16 @@ subjects:
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices/restricted]
   verbs: [create]
+{{- $deployments := false }}
+{{- range .Values.scaleTargets }}
+{{- if and (eq .apiGroup "apps") (eq .resource "deployments") }}{{- $deployments = true }}{{- end }}
+{{- end }}
+{{- if not $deployments }}
+# whether the operator of KubeElasti runs
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [list, watch]
+{{- end }}
 {{- range .Values.scaleTargets }}
 - apiGroups: [{{ .apiGroup | quote }}]
   resources: [{{ .resource }}]
