@@ -31,7 +31,7 @@ export const fastValues = {
       kubeTimeout: "2500ms",
     },
   },
-  resolver: { settleSeconds: 3, longestHoldSeconds: 60 },
+  resolver: { settleSeconds: 3, longestHoldSeconds: 280 },
 } as const;
 
 /** What a release has in common with others of the same test. */
