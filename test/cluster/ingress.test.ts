@@ -127,8 +127,11 @@ describe("behind an ingress", { concurrency: 4, skip: missing }, () => {
     }
   }
 
-  /** Tells a front of all ready endpoints of a Service, as a controller does. */
-  async function follow(web: Sleeper, front: Front): Promise<AsyncDisposable & { seen: Upstream[][] }> {
+  /** Starts a front with all ready endpoints of a Service, and tells it when they change, as a controller does. */
+  async function following(
+    web: Sleeper,
+    kind: Kind,
+  ): Promise<{ front: Front; seen: Upstream[][]; end(): Promise<void> }> {
     const slices = new Reflector<EndpointSlice>({
       client: world.client,
       resource: resources.endpointSlices,
@@ -137,36 +140,33 @@ describe("behind an ingress", { concurrency: 4, skip: missing }, () => {
       logger: silentLogger,
       clock: systemClock,
     });
-    const seen: Upstream[][] = [];
+    await slices.start();
+    const endpoints = () => slices.store.list().flatMap(upstreamsOf);
+    const seen = [endpoints()];
+    const front = await Front.start(kind, seen[0] ?? []);
     let telling = Promise.resolve();
     const tell = () => {
-      const now = slices.store.list().flatMap(upstreamsOf);
-      const known = seen.at(-1);
-      if (known !== undefined && JSON.stringify(known) === JSON.stringify(now)) return;
+      const now = endpoints();
+      if (JSON.stringify(now) === JSON.stringify(seen.at(-1))) return;
       seen.push(now);
       telling = telling.then(() => front.reload(now));
     };
-    await slices.start();
-    tell();
     slices.store.on("change", tell);
-    return {
-      seen,
-      async [Symbol.asyncDispose]() {
-        await slices.close();
-        await telling;
-      },
+    tell();
+    const end = async () => {
+      await slices.close();
+      await telling;
+      await front.close();
     };
+    return { front, seen, end };
   }
 
   async function byEndpoints(name: string, kind: Kind): Promise<void> {
     // longer than a controller takes to follow
     const web = await busy(name, 3);
-    const front = await Front.start(kind, []);
+    const { front, seen, end } = await following(web, kind);
     try {
-      await using following = await follow(web, front);
-      await world.backends(web, (ports) => ports.length > 0);
       const ask = () => request(front);
-      await until200(front);
       const failures: string[] = [];
       const answers: Answer[] = [];
       const finish = async (traffic: Traffic) => {
@@ -192,14 +192,14 @@ describe("behind an ingress", { concurrency: 4, skip: missing }, () => {
       }
       assert.deepEqual(failures, [], await report(front, failures));
       assert.ok(answers.some(({ headers }) => headers["elasti-cold-start"] !== undefined));
-      const ports = following.seen.map((all) => all.map(({ port }) => (port === 8080 ? "pod" : "resolver")));
+      const ports = seen.map((all) => all.map(({ port }) => (port === 8080 ? "pod" : "resolver")));
       assert.ok(
         ports.some((all) => all.length === 2 && !all.includes("pod")),
         JSON.stringify(ports),
       );
       assert.deepEqual(ports.at(-1), ["pod"]);
     } finally {
-      await front.close();
+      await end();
     }
   }
 
@@ -210,17 +210,6 @@ describe("behind an ingress", { concurrency: 4, skip: missing }, () => {
       byEndpoints(`${name}-endpoints`, kind));
   }
 });
-
-/** @throws an Error with what the front answers, or what it complains about */
-async function until200(front: Front): Promise<void> {
-  let last: unknown;
-  for (let tries = 0; tries < 500; tries++) {
-    last = await request(front).then(({ status }) => status, String);
-    if (last === 200) return;
-    await pause(20);
-  }
-  throw new Error(`no answer of the pod: ${last}\n${await front.complaints()}`);
-}
 
 function upstreamsOf({ endpoints, ports }: EndpointSlice): Upstream[] {
   const ready = (endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false);
