@@ -84,6 +84,8 @@ function references(): ElastiImages {
 
 /** As people build them, by `npm run image`. */
 async function build(folder: string): Promise<void> {
+  // what a build that was broken off left behind would be in the way of the pruning below; nobody else builds in this store now
+  await buildah("rm", "--all");
   const bases = Object.entries(await ensureBases()).map(([name, base]) => `--build-arg=${name}=${base}`);
   // packages that this machine has fetched before are not fetched again
   await mkdir(npmCache(), { recursive: true });
