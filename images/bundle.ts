@@ -1,6 +1,6 @@
 /**
- * `node images/bundle.ts FOLDER`: makes one minified CommonJS file of each program, with everything it imports, and says below
- * which licences that is. Why this form and no other: docs/decisions/0005-memory.md.
+ * `node images/bundle.ts FOLDER`: makes one minified CommonJS file of each program, with everything it imports, and says beside
+ * them which licences that is. Why this form and no other: docs/decisions/0005-memory.md.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -8,8 +8,17 @@ import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 
-/** Programs by the name of their file, without `.cjs`. */
-export const programs = ["resolver", "operator", "elasti"] as const;
+/** What of Kubernetes' client reads YAML: half a megabyte of text that a program in a pod has no use for. */
+const YAML = "@kubernetes/client-node/dist/yaml.js";
+
+/** Files by their name without `.cjs`, with what is particular about each. */
+const files: Readonly<Record<string, readonly string[]>> = {
+  resolver: [`--alias:${YAML}=./yaml.cjs`, "--external:./yaml.cjs"],
+  operator: [`--alias:${YAML}=./yaml.cjs`, "--external:./yaml.cjs"],
+  yaml: [],
+  // the others are arguments of node
+  elasti: ["--banner:js=#!/usr/local/bin/node"],
+};
 
 /** As much as is read here of what esbuild tells of a bundle. */
 interface Metafile {
@@ -20,7 +29,7 @@ interface Metafile {
 export function bundle(folder: string): void {
   mkdirSync(folder, { recursive: true });
   const packages = new Set<string>();
-  for (const program of programs) {
+  for (const [program, particular] of Object.entries(files)) {
     const metafile = join(folder, `${program}.json`);
     execFileSync(
       join(root, "node_modules", ".bin", "esbuild"),
@@ -33,8 +42,7 @@ export function bundle(folder: string): void {
         "--minify",
         "--legal-comments=none",
         "--log-level=warning",
-        // the others are arguments of node
-        ...(program === "elasti" ? ["--banner:js=#!/usr/local/bin/node"] : []),
+        ...particular,
         `--metafile=${metafile}`,
         `--outfile=${join(folder, `${program}.cjs`)}`,
       ],
