@@ -56,9 +56,3 @@ export async function ensureHelm(say: (line: string) => void): Promise<string> {
   const about = { name: "Helm", version: helmVersion, folder: "helm", variables, cost: "a minute" };
   return join(await ensureGoTools(about, say), "helm");
 }
-
-/** The real CoreDNS, built where the cache has none. @returns its path */
-export async function ensureCoreDns(say: (line: string) => void): Promise<string> {
-  const about = { name: "CoreDNS", version: "1.15.0", folder: "coredns", variables: {}, cost: "two minutes" };
-  return join(await ensureGoTools(about, say), "coredns");
-}
