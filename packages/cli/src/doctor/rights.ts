@@ -64,7 +64,7 @@ export const clusterNeeds: readonly Need[] = [
 
 /** In its own namespace. */
 export const homeNeeds: readonly Need[] = [
-  { group: "", resource: "configmaps", verbs: ["list", "get", "create", "update"], purpose: "the port table is there" },
+  { group: "", resource: "configmaps", verbs: ["list", "create", "update"], purpose: "the port table is there" },
   {
     group: "coordination.k8s.io",
     resource: "leases",

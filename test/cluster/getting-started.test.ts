@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
+import { stateOf } from "./cluster.ts";
+import { elastiImages } from "./elasti-images.ts";
+import { chartFolder } from "./helm.ts";
+import { images } from "./images.ts";
+import { repository } from "./places.ts";
+
+const exec = promisify(execFile);
+
+/** What the page says that cannot be had here -> what is taken in its place. All else is run as it is written. */
+const substitutions: readonly [written: string, here: string][] = [
+  // no registry is reached: the chart of this repository, its images, and times by which a minute passes in a second
+  ["oci://ghcr.io/elasti/charts/elasti", `${chartFolder} --values "$VALUES"`],
+  // nor for the application's image: the sample app, which wants to be told its address
+  [
+    "          image: nginxinc/nginx-unprivileged:1.29-alpine\n",
+    `          image: ${images.node}\n          env: [{ name: POD_IP, value: "0.0.0.0" }]\n`,
+  ],
+  // nor for curl's: it runs on the node, which has no names of Services
+  [
+    "kubectl run client --rm --attach --quiet --restart=Never --image=curlimages/curl:8.16.0 -- curl -sSi http://web:8080/",
+    "curl -sSi --max-time 60 http://$(kubectl get service web -o jsonpath='{.spec.clusterIP}'):8080/",
+  ],
+  // this cluster's API server does not dial kubelets by name, which exec needs: the same command as the administrator
+  [
+    "kubectl exec --namespace elasti-system deploy/elasti-operator -- elasti doctor",
+    `"${process.execPath}" ${join(repository, "packages", "cli", "bin", "elasti.mjs")} doctor`,
+  ],
+  // shorter, so that the suite is
+  ["  cooldownPeriod: 30\n", "  cooldownPeriod: 1\n  routing: { graceSeconds: 0 }\n"],
+];
+
+/** By a line of a block: what its output must show. */
+const shows: readonly [command: string, output: RegExp][] = [
+  ["helm install", /STATUS: deployed/],
+  ["kubectl get pods", /(elasti-(operator|resolver)-\S+ +1\/1 +Running[^\n]*\n){4}/],
+  ["kubectl rollout status", /successfully rolled out/],
+  ["kind: ElastiService", /elastiservice\S* created/],
+  ["kubectl wait es/web", /condition met\n.*web +\d\/0 /s],
+  ["kubectl run client", /^HTTP\/1\.1 200 .*server-timing: hold;.*elasti-cold-start: \d+/is],
+  ["kubectl events", /web +.*Scaled|SuccessToScale/s],
+  ["elasti doctor", /\S/],
+  ["kubectl delete es web", /release "elasti" uninstalled/],
+];
+
+interface Block {
+  readonly section: string;
+  readonly script: string;
+}
+
+/** The blocks of shell on a page, but for those that make the cluster. */
+function blocksOf(page: string): Block[] {
+  const sections = page.split(/^## /m).slice(1);
+  return sections
+    .map((section) => ({ title: section.slice(0, section.indexOf("\n")), section }))
+    .filter(({ title }) => title !== "A cluster")
+    .flatMap(({ title, section }) =>
+      [...section.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, script = ""]) => ({ section: title, script })),
+    );
+}
+
+const page = await readFile(join(repository, "docs", "getting-started.md"), "utf8");
+const blocks = blocksOf(page);
+
+describe("the page of the first ten minutes", () => {
+  let folder: string;
+  let environment: NodeJS.ProcessEnv;
+  before(async () => {
+    const { ELASTI_TEST_HELM: helm, ELASTI_TEST_KUBECONFIG: kubeconfig, ELASTI_TEST_NODE: node } = process.env;
+    const state = stateOf(node);
+    assert.ok(helm !== undefined && state !== undefined, "run this by npm run test:cluster");
+    folder = await mkdtemp(join(tmpdir(), "elasti-first-"));
+    await symlink(helm, join(folder, "helm"));
+    await symlink(join(state.binaries, "kubectl"), join(folder, "kubectl"));
+    const values = join(folder, "values.json");
+    await writeFile(values, JSON.stringify(await valuesHere()));
+    environment = {
+      PATH: `${folder}${delimiter}${process.env.PATH}`,
+      HOME: folder,
+      KUBECONFIG: kubeconfig,
+      VALUES: values,
+    };
+  });
+  after(async () => {
+    // whatever was not come to
+    await shell(
+      `kubectl delete --ignore-not-found deployment,service web
+       helm uninstall elasti --namespace elasti-system --ignore-not-found --wait
+       kubectl delete --ignore-not-found es web
+       kubectl delete --ignore-not-found namespace elasti-system --wait=false`,
+    ).catch(() => {});
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const shell = async (script: string): Promise<string> => {
+    try {
+      const { stdout } = await exec("bash", ["--norc", "-euo", "pipefail", "-c", script], {
+        env: environment,
+        timeout: 150_000,
+      });
+      return stdout;
+    } catch (error) {
+      const { stdout = "", stderr = "" } = error as { stdout?: string; stderr?: string };
+      throw new Error(`${script}\n${stdout}${stderr}`, { cause: error });
+    }
+  };
+
+  it("has blocks, and each substitution and each expectation fits one", () => {
+    const all = blocks.map(({ script }) => script);
+    assert.ok(all.length >= 9, String(all.length));
+    const places = (text: string) => all.filter((script) => script.includes(text)).length;
+    for (const [text] of [...substitutions, ...shows]) assert.equal(places(text), 1, text);
+  });
+
+  let stopped = false;
+  for (const { section, script } of blocks) {
+    it(`${section}: ${script.split("\n")[0]}`, async () => {
+      assert.ok(!stopped, "a command before it failed");
+      stopped = true;
+      const here = substitutions.reduce((text, [written, taken]) => text.replace(written, () => taken), script);
+      const output = await shell(here);
+      for (const [command, wanted] of shows) if (script.includes(command)) assert.match(output, wanted);
+      stopped = false;
+    });
+  }
+});
+
+async function valuesHere(): Promise<object> {
+  const { operator, resolver } = await elastiImages();
+  const image = (reference: string) => {
+    const [repositoryOf, tag] = reference.split(":");
+    return { repository: repositoryOf, tag };
+  };
+  return {
+    image: { operator: image(operator), resolver: image(resolver) },
+    operator: { settings: { pollingInterval: "300ms", scrapeInterval: "200ms" } },
+    resolver: { settleSeconds: 3, longestHoldSeconds: 60 },
+  };
+}
