@@ -93,7 +93,7 @@ describe("the page of the first ten minutes", () => {
       `kubectl delete --ignore-not-found deployment,service web
        helm uninstall elasti --namespace elasti-system --ignore-not-found --wait
        kubectl delete --ignore-not-found es web
-       kubectl delete --ignore-not-found namespace elasti-system --wait=false`,
+       kubectl delete --ignore-not-found namespace elasti-system --timeout=60s`,
     ).catch(() => {});
     await rm(folder, { recursive: true, force: true });
   });
