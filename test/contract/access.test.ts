@@ -3,6 +3,7 @@ import { silentLogger, systemClock } from "@elasti/core";
 import {
   createKubeClient,
   EventRecorder,
+  isConflict,
   type KubeEvent,
   type KubeObject,
   LeaderElector,
@@ -48,6 +49,27 @@ async function clientOf(contract: Contract, token: string) {
   contract.cleanup(() => client.close());
   return client;
 }
+
+on(
+  "both",
+  "a late renewal does not bring back a Lease that was deleted; without a uid it is made",
+  async (contract) => {
+    const { client, namespace } = contract;
+    const spec = { holderIdentity: "a", leaseDurationSeconds: 3 };
+    const metadata = { name: "late", namespace };
+    const lease = await client.create<Lease>(resources.leases, {
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata,
+      spec,
+    });
+    await client.delete(resources.leases, namespace, "late");
+    await assert.rejects(client.replace(resources.leases, lease), (error) => isConflict(error));
+    const { resourceVersion: _, uid: __, ...named } = lease.metadata;
+    const made = await client.replace<Lease>(resources.leases, { ...lease, metadata: named });
+    assert.notEqual(made.metadata.uid, lease.metadata.uid);
+  },
+);
 
 on("both", "a Lease is taken, renewed, given back, and taken over", async (contract) => {
   const { client, namespace } = contract;

@@ -352,7 +352,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       { host: config.bindAddress, port: config.port, maxConnections: config.maxConnections },
     );
 
-  const lifecycle = new Lifecycle(logger, { clock });
+  // a part that hangs must not keep the others, nor the Lease, until the kubelet's patience of 30 s is over
+  const lifecycle = new Lifecycle(logger, { clock, closeTimeoutMs: 5_000 });
   lifecycle.add("client", { close: () => client.close() });
   lifecycle.add("lease-client", { close: () => deps.leaseClient?.close() });
   lifecycle.add("events", { close: () => recorder.close() });

@@ -14,7 +14,7 @@ import type { ResourcePath } from "./request-path.ts";
 import { sendJson, sendText } from "./response.ts";
 import { patchScale, replaceScale, scaleOf } from "./scale.ts";
 import { decodeObject, privateObject } from "./sent-object.ts";
-import { badRequest, methodNotAllowed, type StatusBody, unsupportedMediaType } from "./status-error.ts";
+import { badRequest, conflict, methodNotAllowed, type StatusBody, unsupportedMediaType } from "./status-error.ts";
 import { type IncludeObject, partialObject, tableEncoder, tableOf } from "./table.ts";
 import { plainEncoder, type WatchHub } from "./watch.ts";
 
@@ -125,6 +125,12 @@ export class ResourceHandler {
         const sent = await this.#sentObject(call);
         const context = { ...this.#context(call), requireVersion: true };
         if (kind.createOnUpdate && this.#missing(call)) {
+          // an update of what is gone, rather than something new
+          const { uid = "" } = sent.metadata;
+          if (uid !== "") {
+            const text = `Precondition failed: UID in precondition: ${uid}, UID in object meta: `;
+            throw conflict(kind.resource, name, text);
+          }
           sent.metadata.name = name;
           return this.#sendObject(call, 201, this.#objects.create(kind, namespace, unversioned(sent), context));
         }
