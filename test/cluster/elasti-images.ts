@@ -24,7 +24,7 @@ const sources = [
   ".npmrc",
   "LICENSE",
   "package*.json",
-  "images/**",
+  "deploy/images/**",
   "packages/*/package.json",
   "packages/{api,cli,core,kube,operator,resolver,scaling}/{src,bin}/**",
   "test/cluster/{base-images,elasti-images,image-builder}.ts",
@@ -90,7 +90,7 @@ async function build(folder: string): Promise<void> {
   // packages that this machine has fetched before are not fetched again
   await mkdir(npmCache(), { recursive: true });
   const packages = `--volume=${npmCache()}:/root/.npm`;
-  const program = join(repository, "images", "build.ts");
+  const program = join(repository, "deploy", "images", "build.ts");
   const what = ["--tool=buildah", `--name=${NAME}`, `--tag=${sourcesKey()}`];
   await withStore(
     process.execPath,

@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
 
-const root = join(import.meta.dirname, "..");
+const root = join(import.meta.dirname, "..", "..");
 /** In the order in which they are looked for. */
 const tools = ["docker", "podman", "buildah"] as const;
 const images = ["resolver", "operator"] as const;

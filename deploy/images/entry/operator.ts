@@ -1,5 +1,5 @@
 import "./quiet-heap.ts";
-import { main } from "../../packages/operator/src/main.ts";
+import { main } from "../../../packages/operator/src/main.ts";
 import { run } from "./run.ts";
 
 run(() => main(process.env));

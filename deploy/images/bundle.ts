@@ -1,12 +1,12 @@
 /**
- * `node images/bundle.ts FOLDER`: makes one minified CommonJS file of each program, with everything it imports, and says beside
+ * `node deploy/images/bundle.ts FOLDER`: makes one minified CommonJS file of each program, with everything it imports, and says beside
  * them which licences that is. Why this form and no other: docs/decisions/0005-memory.md.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const root = join(import.meta.dirname, "..");
+const root = join(import.meta.dirname, "..", "..");
 
 /** What of Kubernetes' client reads YAML: half a megabyte of text that a program in a pod has no use for. */
 const YAML = "@kubernetes/client-node/dist/yaml.js";
@@ -34,7 +34,7 @@ export function bundle(folder: string): void {
     execFileSync(
       join(root, "node_modules", ".bin", "esbuild"),
       [
-        join("images", "entry", `${program}.ts`),
+        join("deploy", "images", "entry", `${program}.ts`),
         "--bundle",
         "--platform=node",
         "--target=node26",
@@ -83,7 +83,7 @@ function licences(folders: readonly string[]): string {
 if (import.meta.main) {
   const folder = process.argv[2];
   if (folder === undefined) {
-    process.stderr.write("usage: node images/bundle.ts FOLDER\n");
+    process.stderr.write("usage: node deploy/images/bundle.ts FOLDER\n");
     process.exit(2);
   }
   bundle(folder);
