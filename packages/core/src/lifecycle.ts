@@ -2,6 +2,9 @@ import { type Clock, systemClock } from "./clock.ts";
 import { errorText } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 
+/** For so long a process that has closed everything may live on, in ms. */
+const LEFT_OPEN_MS = 2_000;
+
 /** Something with a beginning and an end. `close` is idempotent and leaves no socket and no timer. */
 export interface Component {
   start?(): Promise<void> | void;
@@ -89,5 +92,12 @@ export async function runUntilSignal(lifecycle: Lifecycle, logger: Logger): Prom
   const signal = await stop.promise;
   logger.info({ signal }, "stopping");
   await lifecycle.close();
+  logger.debug("stopped");
+  // what a component has left open must not keep the process until it is killed; with nothing open this never comes
+  const timer = setTimeout(() => {
+    logger.error({ open: process.getActiveResourcesInfo(), reason: "left-open" }, "something is open still, ending");
+    process.exit(0);
+  }, LEFT_OPEN_MS);
+  timer.unref();
   return 0;
 }
