@@ -15,7 +15,9 @@ export function clusterOf(text: string): "embedded" | "real" {
 export async function insideReal(): Promise<void> {
   if (process.env.ELASTI_TEST_NODE !== undefined) return;
   try {
-    process.exit(await runInside(process.argv.slice(1), { name: "bench", say: tell }));
+    process.exit(
+      await runInside(process.argv.slice(1), { name: "bench", helm: process.argv.includes("--installed"), say: tell }),
+    );
   } catch (error) {
     tell(error instanceof Missing ? error.message : String(error));
     process.exit(1);

@@ -1,4 +1,5 @@
 import { elastiAccounts, installElasti, startLocalCluster } from "@elasti/local";
+import { Release } from "../cluster/chart.ts";
 import { Places } from "../cluster/places.ts";
 import { EmbeddedMoments } from "./embedded-moments.ts";
 import type { Host } from "./host.ts";
@@ -46,9 +47,17 @@ export async function embeddedGround(): Promise<WakeGround> {
   }
 }
 
-/** On the cluster that this process runs inside of. */
-export async function realGround(): Promise<WakeGround<RealMoments>> {
-  const host = await RealHost.start({ operators: 2, resolvers: 2, prometheusUrl });
+/**
+ * On the cluster that this process runs inside of.
+ * @param installed whether Elasti comes there by its Helm chart, as built images, or as pods that run the sources
+ */
+export async function realGround(installed = false): Promise<WakeGround<RealMoments>> {
+  const values = { prometheus: { serverAddress: prometheusUrl } };
+  const host = await RealHost.start(
+    installed
+      ? { installer: new Release({ namespace: "elasti-system", values }) }
+      : { operators: 2, resolvers: 2, prometheusUrl },
+  );
   const places = new Places(process.env.ELASTI_TEST_NODE ?? "");
   return {
     host,

@@ -1,7 +1,8 @@
 /**
- * `npm run bench:wake -- [--cluster embedded|real] [--wakes 200] [--starts 300,1000,3000] [--quiet 0] [--json]`: what
- * Elasti adds to a cold start. Wakes and controls take turns, one at a time; before each wake come so many seconds in which
- * nothing is asked of anybody. docs/benchmarks.md says what the figures mean. Exit code 1 only when a request was lost.
+ * `npm run bench:wake -- [--cluster embedded|real [--installed]] [--wakes 200] [--starts 300,1000,3000] [--quiet 0] [--json]`:
+ * what Elasti adds to a cold start. Wakes and controls take turns, one at a time; before each wake come so many seconds in which
+ * nothing is asked of anybody. `--installed`: by the Helm chart, from images. docs/benchmarks.md says what the figures mean.
+ * Exit code 1 only when a request was lost.
  */
 import { parseArgs } from "node:util";
 import { errorText } from "@elasti/core";
@@ -17,6 +18,7 @@ import { makeTargets, putToSleep } from "./wake-targets.ts";
 const { values } = parseArgs({
   options: {
     cluster: { type: "string", default: "embedded" },
+    installed: { type: "boolean", default: false },
     wakes: { type: "string", default: "200" },
     starts: { type: "string" },
     quiet: { type: "string", default: "0" },
@@ -30,6 +32,7 @@ const starts = (values.starts ?? (cluster === "real" ? "1" : "300,1000,3000"))
   .split(",")
   .map((text) => count("starts", text));
 const quietMs = values.quiet === "0" ? 0 : 1_000 * count("quiet", values.quiet);
+if (values.installed && cluster !== "real") throw new RangeError("--installed: expected --cluster real with it");
 if (cluster === "real") await insideReal();
 /** Per start time; half of them are woken in one round and serve as controls in the next. */
 const EACH = cluster === "real" ? 8 : 4;
@@ -46,7 +49,7 @@ for (const start of starts) {
 }
 const phases = new StartPhases();
 
-const ground: WakeGround = cluster === "real" ? await realGround() : await embeddedGround();
+const ground: WakeGround = cluster === "real" ? await realGround(values.installed) : await embeddedGround();
 try {
   const { host } = ground;
   const targets = await makeTargets(host, starts, EACH);
