@@ -272,15 +272,17 @@ export class World {
     await this.ground.backends(node, namespace, name, fits);
   }
 
-  /** Resolves once the resolvers hold so many requests, of all services. */
+  /** Resolves once the resolvers hold so many requests, of all services; one that is told to stop may hold some, too. */
   async holds(wanted: number): Promise<void> {
+    const options = { namespace: this.system, labelSelector: `app=${RESOLVER}` };
     for (;;) {
-      const asked = (await this.pods(RESOLVER)).map(({ status }) =>
-        request({ host: status?.podIP ?? "", port: 8013, path: "/metrics" }),
-      );
-      const counts = (await Promise.all(asked)).map(({ text }) =>
-        Number(/^elasti_resolver_holds (\d+)/m.exec(text)?.[1]),
-      );
+      const { items } = await this.client.list<Pod>(resources.pods, options);
+      const asked = items.map(async ({ status }) => {
+        const { text } = await request({ host: status?.podIP ?? "", port: 8013, path: "/metrics", timeoutMs: 1_000 });
+        return Number(/^elasti_resolver_holds (\d+)/m.exec(text)?.[1]);
+      });
+      // one that starts or is gone holds nothing
+      const counts = (await Promise.allSettled(asked)).map((one) => (one.status === "fulfilled" ? one.value : 0));
       if (counts.reduce((sum, count) => sum + count, 0) === wanted) return;
       await pause(20);
     }
