@@ -99,14 +99,7 @@ describe("targets that are no Deployments", { concurrency: 3 }, () => {
         metadata: { name: "widget", namespace: "default" },
         spec: { replicas: 0 },
       } as KubeObject);
-    // the API server serves a new kind a moment after its definition
-    await world.until(
-      "served",
-      resources.customResourceDefinitions,
-      undefined,
-      "widgets.elasti.test",
-      (crd) => JSON.stringify(crd ?? {}).includes('"Established"') || undefined,
-    );
+    await world.served(widgets);
     await make();
     const scaleTargetRef = { apiVersion: "elasti.test/v1", kind: "Widget", name: "widget" };
     await world.elastiService("widget", { service: "widget", scaleTargetRef, ...spec });

@@ -142,9 +142,7 @@ describe("bad input", { concurrency: 6 }, () => {
         ],
       },
     } as KubeObject);
-    await world.until("established", resources.customResourceDefinitions, undefined, "fleets.example.com", (crd) =>
-      JSON.stringify(crd).includes('"Established"'),
-    );
+    await world.served(rollouts);
     await world.client.create(rollouts, {
       apiVersion: "example.com/v1",
       kind: "Fleet",

@@ -272,6 +272,20 @@ export class World {
     await this.ground.backends(node, namespace, name, fits);
   }
 
+  /** Resolves once a kind that was just defined is served: a moment after its definition says that it is established. */
+  async served(resource: Resource): Promise<void> {
+    const signal = AbortSignal.timeout(patienceMs);
+    for (;;) {
+      try {
+        await this.client.list(resource, { namespace: "default", signal });
+        return;
+      } catch (error) {
+        if (signal.aborted || !isNotFound(error)) throw error;
+        await pause(50, undefined, { signal });
+      }
+    }
+  }
+
   /** Resolves once the resolvers hold so many requests, of all services; one that is told to stop may hold some, too. */
   async holds(wanted: number): Promise<void> {
     const options = { namespace: this.system, labelSelector: `app=${RESOLVER}` };
