@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { API_VERSION, type ElastiService, type ElastiServiceSpec, KIND, resolverSliceName } from "@elasti/api";
 import { silentLogger, systemClock } from "@elasti/core";
 import {
+  answeredStatus,
   type Deployment,
   type EndpointSlice,
   isNotFound,
@@ -280,7 +281,8 @@ export class World {
         await this.client.list(resource, { namespace: "default", signal });
         return;
       } catch (error) {
-        if (signal.aborted || !isNotFound(error)) throw error;
+        // its storage is made only then, and asks for a moment
+        if (signal.aborted || !(isNotFound(error) || answeredStatus(error) === 429)) throw error;
         await pause(50, undefined, { signal });
       }
     }
