@@ -179,7 +179,9 @@ function keepUntilPublished(o: Observation, leftMs: number): Step | undefined {
 
 /** A deleted ElastiService in Serving: everything is put back, then let go. */
 function restoring(o: Observation, limits: Limits): Step {
-  if (o.replicas === 0) return setPhase("Asleep", "deleted while at zero");
+  // led to its pods for long enough, it is its own again: KEDA, once given back, may take it to zero before we are gone
+  const led = !o.parked && o.slice === "absent" && o.unroutedMs >= o.graceMs;
+  if (o.replicas === 0 && !led) return setPhase("Asleep", "deleted while at zero");
   if (o.parked) return step("unpark", "deleted");
   // however long it has been serving: taken off a moment ago, the park keeps ready pods from the Service's slices a moment more
   const sinceMs = o.readyPods > 0 ? 0 : o.phaseAgeMs;

@@ -107,6 +107,21 @@ describe("from Serving", () => {
     ["deleted: releases when nothing of ours is left", { lifecycle: "restore" }, "release"],
     ["deleted: lets nodes follow before it lets go", { lifecycle: "restore", unroutedMs: 29_000 }, "wait"],
     [
+      "deleted: leaves a target at zero that its own autoscaler took there once it was given back",
+      { lifecycle: "restore", replicas: 0, publicReady: 0, readyPods: 0 },
+      "release",
+    ],
+    [
+      "deleted: wakes a target at zero while nodes may still lead to resolvers",
+      { lifecycle: "restore", replicas: 0, publicReady: 0, readyPods: 0, unroutedMs: 29_000 },
+      "Asleep",
+    ],
+    [
+      "deleted: wakes a target at zero while its slice stands",
+      { lifecycle: "restore", replicas: 0, publicReady: 0, readyPods: 0, slice: "current" },
+      "Asleep",
+    ],
+    [
       "deleted: waits for pods to be published, however long it has been serving",
       { lifecycle: "restore", slice: "current", publicReady: 0, readyPods: 1, phaseAgeMs: 3_600_000 },
       "wait",
