@@ -6,14 +6,20 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   api: ["core"],
   kube: ["core", "api"],
   scaling: ["core", "api", "kube"],
-  operator: ["core", "api", "kube", "scaling"],
+  policies: ["core", "api", "kube", "scaling"],
+  operator: ["core", "api", "kube", "scaling", "policies"],
   resolver: ["core", "api", "kube"],
   local: ["core", "api", "kube"],
   cli: ["core", "api", "kube", "local", "operator", "resolver"],
 };
 
 /** Packages of others that only one of ours may touch. */
-const reserved: Readonly<Record<string, string>> = { "@kubernetes/client-node": "kube", "http-proxy-3": "resolver" };
+const reserved: Readonly<Record<string, string>> = {
+  "@kubernetes/client-node": "kube",
+  "http-proxy-3": "resolver",
+  kysely: "policies",
+  pg: "policies",
+};
 
 const importPattern = /(?:^|\n)\s*(?:import|export)\b[^;"']*?from\s*["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)/g;
 

@@ -1,0 +1,14 @@
+import { defineErrors } from "@elasti/core";
+
+/** Everything that this package throws, with the status that an answer shows. */
+export const policyErrors = defineErrors({
+  ELASTI_POLICY_INVALID: { status: 400, retryable: false, title: "Policy cannot be used" },
+  ELASTI_POLICY_REQUEST_INVALID: { status: 400, retryable: false, title: "Request cannot be used" },
+  ELASTI_POLICY_UNAUTHENTICATED: { status: 401, retryable: false, title: "Who asks is not known" },
+  ELASTI_POLICY_FORBIDDEN: { status: 403, retryable: false, title: "Not allowed" },
+  ELASTI_POLICY_NOT_FOUND: { status: 404, retryable: false, title: "No such policy" },
+  ELASTI_POLICY_EXISTS: { status: 409, retryable: false, title: "A policy has this name" },
+  ELASTI_POLICY_CHANGED: { status: 412, retryable: false, title: "The policy has been changed meanwhile" },
+  ELASTI_POLICY_TOO_LARGE: { status: 413, retryable: false, title: "Request is too large" },
+  ELASTI_POLICY_DATABASE: { status: 503, retryable: true, title: "The database of the policies cannot be used" },
+});

@@ -1,0 +1,3 @@
+export * from "./contracts.ts";
+export * from "./errors.ts";
+export * from "./schema/policy.ts";
