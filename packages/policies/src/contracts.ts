@@ -20,6 +20,8 @@ export type TargetObservation =
       readonly replicas: number;
       /** Only bounds may be moved: an HPA or ScaledObject has the target. They are what it has now. */
       readonly bounds?: { readonly min: number; readonly max: number };
+      /** resourceVersion of the object that a decision would write: the target, or the autoscaler that has it. */
+      readonly resource_version: string;
       /** An ElastiService names the target: where it stands. From Draining to Waking nothing is written. */
       readonly phase?: string;
     }
@@ -104,6 +106,22 @@ export interface PolicyState {
   /** What the last recorded decision was, so that only changes are recorded. */
   readonly decision_mark: string;
   readonly evaluated_at: string | null;
+  /** An action that was begun and of which it is not known yet what came of it; kept before it is tried. */
+  readonly intent: ActionIntent | null;
+}
+
+/**
+ * What is kept before a target is written, so that whoever leads next neither repeats what landed nor forgets it: the target is
+ * what was wanted, and no longer at `resource_version`, exactly if the write landed.
+ */
+export interface ActionIntent {
+  readonly resource_version: string;
+  readonly replicas: number;
+  readonly bounds?: { readonly min: number; readonly max: number };
+  /** The line of history that tells of it. */
+  readonly entry: HistoryEntry;
+  /** The state that follows it. */
+  readonly then: Omit<PolicyState, "intent">;
 }
 
 export const historyActions = ["scale_up", "scale_down", "scheduled", "manual", "sleep", "wake", "none"] as const;
@@ -191,11 +209,20 @@ export interface PolicyRepository {
 export interface StateRepository {
   get(policyId: string): Promise<PolicyState | undefined>;
   all(): Promise<readonly PolicyState[]>;
-  /** Of policies that are gone nothing is kept. */
-  save(states: readonly PolicyState[]): Promise<void>;
+  /**
+   * A leader begins: what an earlier one still tries to save is refused from now on.
+   * @returns the number of its term, higher than all before
+   */
+  begin(): Promise<number>;
+  /**
+   * In one transaction. Of policies that are gone nothing is kept.
+   * @throws ELASTI_POLICY_SUPERSEDED when a later term has begun; then nothing is saved
+   */
+  save(states: readonly PolicyState[], term: number): Promise<void>;
 }
 
 export interface HistoryRepository {
+  /** An entry whose id is there already is left as it is: whoever cannot know whether it was written appends it again. */
   append(entries: readonly HistoryEntry[]): Promise<void>;
   /** Newest first. */
   list(filter: HistoryFilter, page: PageRequest): Promise<Page<HistoryEntry>>;
