@@ -162,6 +162,8 @@ export interface PolicyFilter {
   readonly enabled?: boolean;
   readonly target_type?: string;
   readonly namespace?: string;
+  /** Any of these, on top of `namespace`: what a caller may see. Empty: nothing. */
+  readonly namespaces?: readonly string[];
   readonly name?: string;
 }
 export interface HistoryFilter {
@@ -170,6 +172,8 @@ export interface HistoryFilter {
   readonly action?: HistoryEntry["action"];
   readonly outcome?: HistoryEntry["outcome"];
   readonly namespace?: string;
+  /** Any of these, on top of `namespace`: what a caller may see. Empty: nothing. */
+  readonly namespaces?: readonly string[];
   readonly target_name?: string;
   readonly dry_run?: boolean;
   readonly since?: string;
@@ -192,7 +196,10 @@ export interface PolicyRepository {
   create(policy: PolicyDraft): Promise<Policy>;
   get(id: string): Promise<Policy | undefined>;
   byName(name: string): Promise<Policy | undefined>;
+  /** By name. @throws ELASTI_POLICY_REQUEST_INVALID for a cursor that is none */
   list(filter: PolicyFilter, page: PageRequest): Promise<Page<Policy>>;
+  /** Those that targets of policies are in, each once; at most `limit`. */
+  namespaces(limit: number): Promise<readonly string[]>;
   /** Every enabled policy. */
   enabled(): Promise<readonly Policy[]>;
   /**
@@ -224,7 +231,7 @@ export interface StateRepository {
 export interface HistoryRepository {
   /** An entry whose id is there already is left as it is: whoever cannot know whether it was written appends it again. */
   append(entries: readonly HistoryEntry[]): Promise<void>;
-  /** Newest first. */
+  /** Newest first. @throws ELASTI_POLICY_REQUEST_INVALID for a cursor that is none */
   list(filter: HistoryFilter, page: PageRequest): Promise<Page<HistoryEntry>>;
   /** Sleeps and wakes of one target within a time, oldest first, with the last one before it. */
   sleepsOf(target: PolicyTarget, since: string, until: string): Promise<readonly HistoryEntry[]>;
