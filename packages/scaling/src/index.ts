@@ -1,5 +1,6 @@
 export * from "./arbiter.ts";
 export * from "./autoscalers/keda-annotations.ts";
+export * from "./autoscalers/policy-bounds.ts";
 export * from "./cooldown.ts";
 export * from "./enabled-period.ts";
 export * from "./errors.ts";

@@ -252,7 +252,7 @@ const isKedas = ({ metadata }: HorizontalPodAutoscaler): boolean =>
 
 /** Queries and credentials of triggers are none of our business, and would be most of the memory. */
 export function trimScaledObject({ apiVersion, kind, metadata, spec }: ScaledObject): ScaledObject {
-  const { scaleTargetRef, minReplicaCount, idleReplicaCount } = spec;
+  const { scaleTargetRef, minReplicaCount, maxReplicaCount, idleReplicaCount } = spec;
   return {
     apiVersion,
     kind,
@@ -260,6 +260,7 @@ export function trimScaledObject({ apiVersion, kind, metadata, spec }: ScaledObj
     spec: {
       scaleTargetRef,
       ...(minReplicaCount === undefined ? {} : { minReplicaCount }),
+      ...(maxReplicaCount === undefined ? {} : { maxReplicaCount }),
       ...(idleReplicaCount === undefined ? {} : { idleReplicaCount }),
     },
   };

@@ -53,6 +53,8 @@ interface Former {
   readonly entries: Entries;
   /** The sleep from which the target is being woken. */
   readonly woken: string | undefined;
+  /** What a scaling policy has moved (policy-bounds.ts); kept as it is. */
+  readonly policy: unknown;
 }
 
 /** KEDA reads booleans so: whatever is not one counts as true. */
@@ -62,7 +64,7 @@ export function isOn(value: string | null | undefined): boolean {
 
 /** The record as far as it can be read. */
 function recordOf(text: string | undefined): Former {
-  const none: Former = { entries: {}, woken: undefined };
+  const none: Former = { entries: {}, woken: undefined, policy: undefined };
   if (text === undefined) return none;
   let parsed: unknown;
   try {
@@ -79,7 +81,7 @@ function recordOf(text: string | undefined): Former {
     if (isValue(entry.was) && isValue(entry.now)) entries[key] = { was: entry.was, now: entry.now };
   }
   const woken = "woken" in parsed && typeof parsed.woken === "string" ? parsed.woken : undefined;
-  return { entries, woken };
+  return { entries, woken, policy: "policy" in parsed ? parsed.policy : undefined };
 }
 
 /** Whether something of ours stands on it. */
@@ -136,7 +138,7 @@ function wanted(key: Key, stage: AutoscalerStage, state: ScaledObjectState, form
 export function nextAnnotations(state: ScaledObjectState, stage: AutoscalerStage): AnnotationChange | undefined {
   const { annotations, sleeps } = state;
   const found = formerOf(state);
-  const { woken } = recordOf(annotations[RECORD]);
+  const { woken, policy } = recordOf(annotations[RECORD]);
   const isWoken = woken !== undefined && sleeps.includes(woken);
   if (stage === "asleep" && isWoken) return undefined;
   const entries: Entries = {};
@@ -148,7 +150,11 @@ export function nextAnnotations(state: ScaledObjectState, stage: AutoscalerStage
     if (value !== (annotations[key] ?? null)) change[key] = value;
   }
   const mark = markAt(stage, woken, sleeps);
-  const former = { ...entries, ...(mark === undefined ? {} : { woken: mark }) };
+  const former = {
+    ...entries,
+    ...(mark === undefined ? {} : { woken: mark }),
+    ...(policy === undefined ? {} : { policy }),
+  };
   const record = Object.keys(former).length === 0 ? null : JSON.stringify(former);
   if (record !== (annotations[RECORD] ?? null)) change[RECORD] = record;
   return Object.keys(change).length === 0 ? undefined : change;
