@@ -332,13 +332,17 @@ describe("prove", () => {
   function dialer(
     resolver: TestResolver,
     address: string,
-    arrive: (openMs: number, index: number) => { at: TestResolver; address?: string; port?: number } | undefined,
-  ): { rounds: number } {
-    const state = { rounds: 0 };
+    arrive: (
+      openMs: number,
+      index: number,
+    ) => { at: TestResolver; address?: string; port?: number; openMs?: number } | undefined,
+  ): { rounds: number; longest: number[] } {
+    const state = { rounds: 0, longest: [] as number[] };
     const service = { namespace: "shop", service: "web" };
     resolver.onLine = (line) => {
       if (line.type !== "prove") return;
       state.rounds += 1;
+      state.longest.push(Math.max(...(line as Prove).openMs));
       const dials = (line as Prove).openMs.map((openMs, i) => ({ address, port: 40_000 + i, openMs }));
       dials.forEach((dial, i) => {
         const arrival = arrive(dial.openMs, i);
@@ -382,6 +386,62 @@ describe("prove", () => {
     }
     assert.deepEqual(await outcome, { ok: true });
     assert.equal(first.rounds, 1);
+  });
+
+  describe("on a machine that jitters", () => {
+    /** Every second connection is seen 40 ms longer than it was open, every other 40 ms shorter. */
+    const jittering = (resolver: TestResolver, opened: (index: number) => boolean = () => true) =>
+      dialer(resolver, "10.1.0.1", (openMs, i) =>
+        opened(i)
+          ? { at: resolver, address: "10.0.0.9", port: i + 1, openMs: Math.max(1, openMs + (i % 2 === 0 ? 40 : -40)) }
+          : undefined,
+      );
+    const scales = ({ longest }: { longest: readonly number[] }) =>
+      longest.map((ms) => 2 ** Math.round(Math.log2(ms / 62)));
+    /** Lets time pass until it has dialled so often. */
+    async function dialled(resolver: TestResolver, state: { rounds: number }, rounds: number): Promise<void> {
+      for (let i = 0; i < 40 && state.rounds < rounds; i++) {
+        await tell(resolver, {});
+        await world.clock.advance(300);
+      }
+      await tell(resolver, {});
+    }
+
+    it("keeps masqueraded connections open longer until they can be told, and begins there the next time", async () => {
+      const r1 = await world.join("r1");
+      const state = jittering(r1);
+      const first = world.hub.prove({ ...request, timeoutMs: 60_000, resolvers: ["r1"] });
+      await dialled(r1, state, 4);
+      assert.deepEqual(await first, { ok: true });
+      assert.deepEqual(scales(state), [1, 2, 4, 8]);
+      assert.deepEqual(await world.hub.prove({ ...request, resolvers: ["r1"] }), { ok: true });
+      assert.deepEqual(scales(state).slice(4), [8]);
+      const third = world.hub.prove({ ...request, timeoutMs: 60_000, resolvers: ["r1"] });
+      await dialled(r1, state, 7);
+      assert.deepEqual(await third, { ok: true });
+      assert.deepEqual(scales(state).slice(5), [4, 8]);
+    });
+
+    it("says that connections cannot be told where they jitter even more", async () => {
+      const r1 = await world.join("r1");
+      const state = dialer(r1, "10.1.0.1", (_, i) => ({ at: r1, address: "10.0.0.9", port: i + 1, openMs: 999 }));
+      const outcome = world.hub.prove({ ...request, timeoutMs: 4_000, resolvers: ["r1"] });
+      await dialled(r1, state, 2);
+      await world.clock.advance(4_000);
+      const detail = "r1: its 10 connections cannot be told among 10 that arrived, by how long they were open";
+      assert.deepEqual(await outcome, { ok: false, reason: "not-seen", detail });
+    });
+
+    it("keeps nothing open longer where connections end elsewhere", async () => {
+      const r1 = await world.join("r1");
+      const state = jittering(r1, (i) => i !== 7);
+      const outcome = world.hub.prove({ ...request, timeoutMs: 4_000, resolvers: ["r1"] });
+      await dialled(r1, state, 4);
+      await world.clock.advance(4_000);
+      const detail = "r1: of its 10 connections not all arrived at a resolver";
+      assert.deepEqual(await outcome, { ok: false, reason: "not-seen", detail });
+      assert.deepEqual(new Set(scales(state)), new Set([1]));
+    });
   });
 
   it("is not proven when dials do not arrive until the time is up", async () => {

@@ -37,10 +37,10 @@ export const shortestOpenMs = 10;
 export const longestOpenMs = 65;
 
 /**
- * How much longer connections stay open, and how much further durations may lie apart, in the n-th round (from 0): on a
- * machine whose clocks of durations jitter by more than the first tolerance, a later round still succeeds, and is as telling.
+ * By how much connections may be open longer, and durations lie further apart: where clocks of durations jitter by more than
+ * the first tolerance a longer round still succeeds, and is as telling. Beyond this one round would take too long.
  */
-export const scaleOfRound = (round: number): number => 2 ** Math.min(round, 2);
+export const largestScale = 8;
 
 /** Steps of one search before it gives up: a few ms. A quiet service has as many records as dials and needs no more steps than that. */
 const searchBudget = 5_000;

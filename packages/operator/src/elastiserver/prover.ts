@@ -9,8 +9,8 @@ import {
   drawDurations,
   type Evidence,
   judge,
+  largestScale,
   type SilentPeer,
-  scaleOfRound,
 } from "./proof.ts";
 import type { DialledLine, SessionDirectory, SilentLine } from "./session-directory.ts";
 
@@ -80,6 +80,8 @@ export class Prover {
   readonly #random: () => number;
   readonly #queue: PQueue;
   readonly #proofs = new Set<Proof>();
+  /** Where the next proof begins: a machine that jitters does so for a while. */
+  #scale = 1;
   #closed = false;
 
   /** @param concurrency proofs at once; more wait in a queue, outside their timeout */
@@ -112,12 +114,13 @@ export class Prover {
     request.signal?.addEventListener("abort", onAbort, { once: true });
     this.#proofs.add(proof);
     try {
-      let open = resolvers;
-      for (let count = 0, scale = 1; open.length > 0; count++) {
-        if (count > 0) await this.#clock.sleep(pauseMs, proof.abort.signal);
-        const { still, missing } = await this.#round(request, proof, open, scale);
-        if (missing) scale = scaleOfRound(count + 1);
+      const first = this.#scale;
+      for (let open = resolvers, scale = first; open.length > 0; ) {
+        const { still, jitter } = await this.#round(request, proof, open, scale);
         open = still;
+        if (open.length === 0) this.#scale = scale === first ? Math.max(1, scale / 2) : scale;
+        else await this.#clock.sleep(pauseMs, proof.abort.signal);
+        if (jitter) scale = Math.min(2 * scale, largestScale);
       }
       return { ok: true };
     } catch (error) {
@@ -130,13 +133,13 @@ export class Prover {
     }
   }
 
-  /** @returns the resolvers that are not proven, and whether a dial of theirs was missed (jitter may be why) */
+  /** @returns the resolvers that are not proven, and whether only jitter stands in their way */
   async #round(
     request: ProveRequest,
     proof: Proof,
     resolvers: readonly string[],
     scale: number,
-  ): Promise<{ still: string[]; missing: boolean }> {
+  ): Promise<{ still: string[]; jitter: boolean }> {
     const { namespace, service, address, port } = request;
     const over = Promise.withResolvers<void>();
     const round: Round = {
@@ -247,19 +250,24 @@ function unproven(round: Round): number {
   return [...evidence.values()].filter((value) => !proven(value)).length;
 }
 
-function conclude(proof: Proof, round: Round, resolvers: readonly string[]): { still: string[]; missing: boolean } {
+function conclude(proof: Proof, round: Round, resolvers: readonly string[]): { still: string[]; jitter: boolean } {
   const evidence = judge(round.dials, round.accepted, matchOptionsOf(round));
-  if (resolvers.every((id) => proven(evidence.get(id)))) return { still: [], missing: false };
+  if (resolvers.every((id) => proven(evidence.get(id)))) return { still: [], jitter: false };
+  // where fewer arrived than were opened, some went elsewhere, and it helps nobody to keep them open for longer
+  const opened = round.dials.values().reduce((sum, dials) => sum + dials.length, 0);
+  const allArrived = round.accepted.length >= opened;
   let missing = false;
   for (const id of resolvers) {
     const count = round.dials.get(id)?.length ?? 0;
     if (proven(evidence.get(id))) proof.failures.delete(id);
     else if (count > 0) {
       missing ||= evidence.get(id) === "missing";
-      const seen = evidence.get(id) === "missing" ? "not all" : "too few that can be told from strangers";
-      noteFailure(proof, id, "not-seen", `of its ${count} connections ${seen} arrived at a resolver`);
+      const seen = allArrived
+        ? `its ${count} connections cannot be told among ${round.accepted.length} that arrived, by how long they were open`
+        : `of its ${count} connections not all arrived at a resolver`;
+      noteFailure(proof, id, "not-seen", seen);
     }
   }
   // who is known by durations only dials again, too: its evidence may be what another one misses
-  return { still: resolvers.filter((id) => evidence.get(id) !== "exact"), missing };
+  return { still: resolvers.filter((id) => evidence.get(id) !== "exact"), jitter: missing && allArrived };
 }
