@@ -121,6 +121,15 @@ describe("a release of the chart for some namespaces", () => {
       ],
     });
     assert.doesNotMatch(doctor(), /NetworkPolicyBlocks/);
+    // and the other way: clients that are let out to nobody but its pods
+    const toPods = { to: [{ podSelector: { matchLabels: { app: "denied" } } }] };
+    const toElasti = { to: [{ namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } } }] };
+    await policy("default-deny-out", { podSelector: {}, policyTypes: ["Egress"] });
+    assert.doesNotMatch(doctor(), /NetworkPolicyBlocks/);
+    await policy("to-denied", { podSelector: {}, policyTypes: ["Egress"], egress: [toPods] });
+    assert.match(doctor(), /NetworkPolicyBlocks.*clients cannot reach the resolvers.*to-denied/s);
+    await policy("to-elasti", { podSelector: {}, policyTypes: ["Egress"], egress: [toElasti] });
+    assert.doesNotMatch(doctor(), /NetworkPolicyBlocks/);
   });
 
   /** What `elasti doctor` says. */

@@ -55,6 +55,20 @@ const fromSystem = (port?: number): NetworkPolicy =>
     ],
   });
 
+/** What a client in another namespace may send to. */
+const letOut = (to: readonly object[], port?: number): NetworkPolicy =>
+  policy("front", {
+    podSelector: { matchLabels: { app: "client" } },
+    policyTypes: ["Egress"],
+    egress: [{ ...(to.length === 0 ? {} : { to: [...to] }), ...(port === undefined ? {} : { ports: [{ port }] }) }],
+  });
+const toPods = {
+  namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "shop" } },
+  podSelector: { matchLabels: { app: "web" } },
+};
+const toOthers = { podSelector: { matchLabels: { app: "web" } } };
+const toResolvers = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "system" } } };
+
 const right = (change: Partial<Right>): Right => ({
   account: "system:serviceaccount:system:elasti-operator",
   verb: "patch",
@@ -344,6 +358,20 @@ const cases: Readonly<
       },
       ["error NetworkPolicyBlocks Service system/elasti-operator", `error NetworkPolicyBlocks ${web}`],
     ],
+    [
+      "clients that are let out to its pods, and not to resolvers",
+      { policies: [letOut([toPods])] },
+      [`error NetworkPolicyBlocks ${web}`],
+    ],
+    ["clients that are let out to both", { policies: [letOut([toPods, toResolvers])] }, []],
+    ["clients that are let out to both by two policies", { policies: [letOut([toPods]), letOut([toResolvers])] }, []],
+    [
+      "clients that are let out on the ports of pods alone",
+      { policies: [letOut([toPods], 8080)] },
+      [`error NetworkPolicyBlocks ${web}`],
+    ],
+    ["pods that are let out to others", { policies: [letOut([toPods], 5432), letOut([toOthers])] }, []],
+    ["pods that are let out to everybody", { policies: [letOut([])] }, []],
   ],
 };
 
@@ -366,6 +394,10 @@ describe("what the doctor says", () => {
     assert.match(
       messagesOf({ policies: [denyAll] }),
       /NetworkPolicy shop\/p let nothing pass on port 8080 -> add a policy in shop/,
+    );
+    assert.match(
+      messagesOf({ policies: [letOut([toPods])] }),
+      /NetworkPolicy front\/p lets them out to its pods only -> add to it egress to .*: system}, podSelector {app:elasti-resolver}, TCP 10000 to 29999/,
     );
   });
   it("exits with 2 for an error, 1 for a warning, 0 for what could not be looked at", () => {

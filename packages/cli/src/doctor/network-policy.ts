@@ -93,6 +93,21 @@ export function blocking(
   return passes ? [] : selecting;
 }
 
+/** The policies by which pods may send to `other`: whoever they select is one of its clients. */
+export function lettingOut(
+  policies: readonly NetworkPolicy[],
+  other: PolicySubject,
+  port: number | string,
+): NetworkPolicy[] {
+  return policies.filter(({ metadata, spec }) =>
+    (spec.egress ?? []).some(
+      ({ to = [], ports = [] }) =>
+        to.some((peer) => isPeer(peer, metadata.namespace, other)) &&
+        (ports.length === 0 || ports.some((one) => isPort(one, port))),
+    ),
+  );
+}
+
 /** As the API server fills it in. */
 const typesOf = ({ policyTypes, egress }: NetworkPolicy["spec"]): readonly string[] =>
   policyTypes ?? (egress === undefined ? ["Ingress"] : ["Ingress", "Egress"]);

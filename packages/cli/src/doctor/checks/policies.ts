@@ -1,7 +1,7 @@
 import { defaultPorts, keyOf } from "@elasti/api";
 import type { Service } from "@elasti/kube";
 import type { Finding } from "../finding.ts";
-import { blocking, type NetworkPolicy, type PolicySubject } from "../network-policy.ts";
+import { blocking, lettingOut, type NetworkPolicy, type PolicySubject } from "../network-policy.ts";
 import type { Check, ComponentState, DoctorSnapshot } from "../snapshot.ts";
 import { liveSelector } from "./selector.ts";
 
@@ -38,18 +38,49 @@ export const checkPolicies: Check = (snapshot) => {
     // somebody in the namespace of the service, with labels of his own
     const client = { ...pods, labels: {} };
     const [route] = es.status?.routes ?? [];
-    const here = blocking(policies, "Ingress", resolvers, client, route?.resolverPort ?? defaultPorts.routeFirst);
+    const resolverPort = route?.resolverPort ?? defaultPorts.routeFirst;
+    const here = blocking(policies, "Ingress", resolvers, client, resolverPort);
     if (here.length > 0)
       findings.push({
         severity: "error",
         reason: "NetworkPolicyBlocks",
         object,
         message: `its clients cannot reach the resolvers, so requests fail while it sleeps: ${namesOf(here)} of ${system} let nobody of ${namespace} in`,
-        mend: `let every client in to the resolvers on TCP ${defaultPorts.routeFirst} to ${defaultPorts.routeLast}`,
+        mend: `let every client in to the resolvers on TCP ${resolverPorts}`,
       });
+    // those that policies let out to its pods, and to nobody else
+    const letOut = new Set(targetPorts(service).flatMap((port) => lettingOut(policies, pods, port)));
+    for (const one of letOut) {
+      const home = one.metadata.namespace ?? "";
+      const sender = { namespace: home, namespaceLabels: labelsOf(snapshot, home), labels: labelsFitting(one) };
+      if (blocking(policies, "Egress", sender, resolvers, resolverPort).length === 0) continue;
+      findings.push({
+        severity: "error",
+        reason: "NetworkPolicyBlocks",
+        object,
+        message: `its clients cannot reach the resolvers, so requests fail while it sleeps: ${namesOf([one])} lets them out to its pods only`,
+        mend: `add to it egress to namespaceSelector {kubernetes.io/metadata.name: ${system}}, podSelector ${selectorText(resolvers)}, TCP ${resolverPorts}`,
+      });
+    }
   }
   return findings;
 };
+
+const resolverPorts = `${defaultPorts.routeFirst} to ${defaultPorts.routeLast}`;
+
+/** Labels of a pod that the policy selects, as far as they can be told. */
+const labelsFitting = ({ spec }: NetworkPolicy): Record<string, string> => ({
+  ...Object.fromEntries(
+    (spec.podSelector?.matchExpressions ?? []).flatMap(({ key, operator, values: [first = ""] = [] }) =>
+      operator === "In" || operator === "Exists" ? [[key, first]] : [],
+    ),
+  ),
+  ...spec.podSelector?.matchLabels,
+});
+
+/** Without the label that the next rollout changes. */
+const selectorText = ({ labels: { "pod-template-hash": _, ...labels } }: PolicySubject): string =>
+  JSON.stringify(labels).replaceAll('"', "");
 
 /** Whether what one side sends comes to the other, by the policies of both. */
 function between(
@@ -62,7 +93,7 @@ function between(
   const into = blocking(policies, "Ingress", to, from, port);
   const outOf = blocking(policies, "Egress", from, to, port);
   const rule = (peer: PolicySubject): string =>
-    `namespaceSelector {kubernetes.io/metadata.name: ${peer.namespace}}, podSelector ${JSON.stringify(peer.labels).replaceAll('"', "")}, port ${port}`;
+    `namespaceSelector {kubernetes.io/metadata.name: ${peer.namespace}}, podSelector ${selectorText(peer)}, port ${port}`;
   return [
     ...(into.length === 0
       ? []
