@@ -6,6 +6,9 @@ import type { ReflectorOptions } from "./reflector.ts";
 import type { Store } from "./store.ts";
 import type { KubeObject } from "./types.ts";
 
+/** Whatever a server asks for: nobody knows meanwhile what has changed. */
+const longestAskedMs = 60_000;
+
 /**
  * Keeps the part of a store that one namespace, or all, has equal to what the API server holds: lists, then watches from there; a
  * watch that ends goes on where it was, one whose version is gone leads to a new list, from which deletions are worked out.
@@ -93,7 +96,7 @@ export class ListWatch<T extends KubeObject> {
   }
 
   async #pause(atLeastMs = 0): Promise<void> {
-    const ms = Math.max(this.#backoff.next(), atLeastMs);
+    const ms = Math.max(this.#backoff.next(), Math.min(atLeastMs, longestAskedMs));
     await this.#options.clock.sleep(ms, this.#stop.signal).catch(() => {});
   }
 

@@ -175,6 +175,21 @@ test("start() waits through failures of the first list, with growing pauses", as
   assert.equal(reflector.lastError, undefined);
 });
 
+test("a server that asks to come back in a year is asked again in a minute", async () => {
+  const times: number[] = [];
+  server.script = (asked, response) => {
+    if (isWatch(asked)) return openWatch(response);
+    times.push(clock.now());
+    if (times.length > 1) return answer(response, 200, listed);
+    answer(response, 429, status(429, "TooManyRequests", "busy"), { "retry-after": "31536000" });
+  };
+  const synced = reflect().start();
+  await reached(() => clock.pendingTimers === 1 && reflector.lastError !== undefined);
+  await clock.advance(60_000);
+  await synced;
+  assert.equal(times[1]! - times[0]!, 60_000);
+});
+
 test("close() before the first list rejects start()", async () => {
   server.script = () => {};
   const arrived = server.next();

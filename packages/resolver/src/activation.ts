@@ -16,6 +16,8 @@ export interface OperatorActivationOptions {
 
 const retryMinMs = 250;
 const retryMaxMs = 15_000;
+/** Whatever an operator asks for: requests are held meanwhile, and another replica may be able to. */
+const longestAskedMs = 30_000;
 /** Services whose last outcome is remembered after nobody waits any more; the oldest are forgotten first. */
 const maxRemembered = 10_000;
 
@@ -167,7 +169,7 @@ export class OperatorActivation implements Activation {
     }
     const wait = result.ok
       ? this.#renotifyMs * (1 + 0.1 * this.#random())
-      : Math.max(entry.backoff.next(), result.retryAfterMs ?? 0);
+      : Math.max(entry.backoff.next(), Math.min(result.retryAfterMs ?? 0, longestAskedMs));
     entry.timer = clock.after(wait, () => void this.#send(entry));
   }
 

@@ -97,6 +97,17 @@ describe("activation", () => {
     assert.equal(sent.length, 2);
   });
 
+  for (const retryAfterMs of [3_600_000, Number.MAX_VALUE])
+    it(`waits no longer than half a minute, though asked for ${retryAfterMs} ms`, async (t) => {
+      const { clock, sent, want } = world(t);
+      want();
+      await sent[0]!.answer(no("X", { retryAfterMs }));
+      await clock.advance(29_999);
+      assert.equal(sent.length, 1);
+      await clock.advance(1);
+      assert.equal(sent.length, 2);
+    });
+
   it("tells the operator again after its rescale window, and no more when nobody waits", async (t) => {
     const { clock, sent, want, activation } = world(t);
     let held = 1;
