@@ -158,9 +158,10 @@ class HttpKubeClient implements KubeClient {
     name: string,
     kind: PatchKind,
     body: unknown,
-    options: WriteOptions & { subresource?: string; force?: boolean } = {},
+    options: WriteOptions & { subresource?: string; force?: boolean; dryRun?: boolean } = {},
   ): Promise<T> {
     const { subresource, fieldManager, force } = options;
+    const dryRun = options.dryRun === true ? "All" : undefined;
     if (kind === "apply" && fieldManager === undefined) throw new TypeError("apply needs a fieldManager");
     return this.#object<T>(
       {
@@ -172,7 +173,7 @@ class HttpKubeClient implements KubeClient {
         name,
         subresource,
         contentType: patchTypes[kind],
-        query: { fieldManager, force },
+        query: { fieldManager, force, dryRun },
         body,
       },
       options,

@@ -129,7 +129,8 @@ export interface KubeClient {
   ): Promise<T>;
   /**
    * PATCH. `merge` is application/merge-patch+json (put `metadata.resourceVersion` into the body as precondition), `json`
-   * application/json-patch+json, `apply` server-side apply (needs `fieldManager`, may `force`).
+   * application/json-patch+json, `apply` server-side apply (needs `fieldManager`, may `force`). With `dryRun` it answers with what
+   * would be, and keeps nothing.
    */
   patch<T extends KubeObject>(
     resource: Resource,
@@ -137,7 +138,7 @@ export interface KubeClient {
     name: string,
     kind: PatchKind,
     body: unknown,
-    options?: WriteOptions & { subresource?: string; force?: boolean },
+    options?: WriteOptions & { subresource?: string; force?: boolean; dryRun?: boolean },
   ): Promise<T>;
   delete(
     resource: Resource,

@@ -342,7 +342,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
         clock,
         readiness: [
           { name: "cluster", check: () => view.unsynced() },
-          { name: "crd", check: () => status.outdated },
+          { name: "crd", check: () => status.lookAgain() },
           {
             name: "resolvers",
             check: () => (resolverSet.synced ? undefined : "endpoints of the resolvers not listed yet"),

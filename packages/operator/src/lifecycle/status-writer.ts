@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { type ElastiServiceStatus, FIELD_MANAGER, type Phase } from "@elasti/api";
 import { Backoff, type Clock, systemClock } from "@elasti/core";
-import { type KubeClient, resources } from "@elasti/kube";
+import { answeredStatus, type KubeClient, resources } from "@elasti/kube";
 import { operatorErrors } from "../errors.ts";
 import type { ClusterView, StoredElastiService } from "./cluster-view.ts";
 
@@ -48,6 +48,9 @@ const essential: ReadonlySet<string> = new Set<keyof ElastiServiceStatus>([
   "conditions",
 ]);
 
+/** Statuses of answers after which the same write makes no sense. */
+const impossible: ReadonlySet<number> = new Set([404, 409, 422]);
+
 /** Writes status, each time under the resourceVersion that the change was decided on. */
 export class StatusWriter {
   readonly #client: KubeClient;
@@ -55,6 +58,9 @@ export class StatusWriter {
   readonly #clock: Clock;
   readonly #backoff = new Backoff(1_000, 30_000);
   #outdated: string | undefined;
+  /** What was dropped last, and of which object. */
+  #dropped: { namespace: string | undefined; name: string; fields: Fields } | undefined;
+  #looking = false;
   /** On the monotonic clock: not before is it tried whether status is kept by now. */
   #retryAtMs = 0;
 
@@ -66,6 +72,15 @@ export class StatusWriter {
 
   /** Why status cannot hold what it must: the CustomResourceDefinition in the cluster drops fields; undefined when it keeps them. */
   get outdated(): string | undefined {
+    return this.#outdated;
+  }
+
+  /**
+   * `outdated`, for who asks now and then: each time that a pause is over it is tried meanwhile whether status is kept by now, by
+   * a write of which nothing stays. A replica that does not lead may have nothing to write by itself.
+   */
+  lookAgain(): string | undefined {
+    if (this.#outdated !== undefined && !this.#looking && this.#clock.monotonic() >= this.#retryAtMs) void this.#look();
     return this.#outdated;
   }
 
@@ -92,6 +107,13 @@ export class StatusWriter {
       { fieldManager: FIELD_MANAGER, subresource: "status" },
     );
     this.#view.elastiServices.wrote(written);
+    this.#judge(es, change, written);
+    if (this.#outdated !== undefined) throw operatorErrors.ELASTI_CRD_OUTDATED(this.#outdated);
+    return written;
+  }
+
+  /** Whether what was written is there. */
+  #judge({ metadata: { namespace, name } }: StoredElastiService, change: Fields, written: StoredElastiService): void {
     const kept: Fields = { ...written.status };
     const dropped = Object.entries(change).filter(
       ([key, value]) => value !== undefined && essential.has(key) && !isDeepStrictEqual(kept[key], value),
@@ -99,13 +121,45 @@ export class StatusWriter {
     if (dropped.length === 0) {
       this.#outdated = undefined;
       this.#backoff.reset();
-    } else {
-      this.#retryAtMs = this.#clock.monotonic() + this.#backoff.next();
-      const fields = dropped.map(([key]) => `status.${key}`).join(", ");
-      this.#outdated = `the API server drops ${fields} of ElastiServices: apply deploy/crd/elastiservices.yaml of this version`;
-      throw operatorErrors.ELASTI_CRD_OUTDATED(this.#outdated);
+      return;
     }
-    return written;
+    this.#retryAtMs = this.#clock.monotonic() + this.#backoff.next();
+    this.#dropped = { namespace, name, fields: Object.fromEntries(dropped) };
+    const fields = dropped.map(([key]) => `status.${key}`).join(", ");
+    this.#outdated = `the API server drops ${fields} of ElastiServices: apply deploy/crd/elastiservices.yaml of this version`;
+  }
+
+  async #look(): Promise<void> {
+    const { namespace = "", name = "", fields = {} } = this.#dropped ?? {};
+    const es = this.#view.elastiServices.get(namespace, name);
+    // with nothing to try it on, the next write will tell
+    if (es === undefined) {
+      this.#outdated = undefined;
+      return;
+    }
+    this.#looking = true;
+    this.#retryAtMs = this.#clock.monotonic() + this.#backoff.next();
+    const before: Fields = { ...es.status };
+    const status = Object.fromEntries(
+      Object.entries(fields).map(([key, value]) => [key, replacing(before[key], value)]),
+    );
+    try {
+      const written = await this.#client.patch<StoredElastiService>(
+        resources.elastiServices,
+        namespace,
+        name,
+        "merge",
+        { status },
+        { fieldManager: FIELD_MANAGER, subresource: "status", dryRun: true },
+      );
+      // a write may have found out meanwhile
+      if (this.#outdated !== undefined) this.#judge(es, fields, written);
+    } catch (error) {
+      // gone, or refused for what it says: it cannot be tried on this one any more
+      if (impossible.has(answeredStatus(error) ?? 0)) this.#outdated = undefined;
+    } finally {
+      this.#looking = false;
+    }
   }
 
   async setPhase(es: StoredElastiService, phase: Phase, more: StatusChange = {}): Promise<StoredElastiService> {
