@@ -11,6 +11,7 @@ import {
   loadCluster,
   type Resource,
   resources,
+  reviewAccess,
   reviewToken,
 } from "@elasti/kube";
 import { configMap, deployment } from "./objects.ts";
@@ -237,16 +238,54 @@ on(
   },
 );
 
-on("real", "a SubjectAccessReview says what an account may do", async (contract) => {
-  const { client, namespace } = contract;
-  const review = async (user: string, groups: string[]) => {
-    const { status } = await client.raw<Any>("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {
-      apiVersion: "authorization.k8s.io/v1",
-      kind: "SubjectAccessReview",
-      spec: { user, groups, resourceAttributes: { namespace, verb: "update", group: "apps", resource: "deployments" } },
-    });
-    return status.allowed;
-  };
-  assert.equal(await review("somebody", []), false);
-  assert.equal(await review("somebody", ["system:masters"]), true);
-});
+on(
+  "real",
+  "a SubjectAccessReview says what an account may do, of a resource that no object is of too",
+  async (contract) => {
+    const { client, namespace } = contract;
+    const token = await account(contract, "ann", ["elasti-operator"]);
+    const ann = await reviewToken(client, token, ["elasti-operator"]);
+    const subject = { ...ann, username: ann.username! };
+    const policies = { group: "elasti.truefoundry.com", resource: "scalingpolicies" };
+    const may = async (verb: string, where: { namespace?: string }, local = false) => {
+      const { allowed } = await reviewAccess(client, subject, { ...policies, ...where, verb }, { local });
+      return allowed;
+    };
+    const bind = async (kind: "Role" | "ClusterRole", verbs: string[]) => {
+      const name = `ann-${namespace}`;
+      const place = kind === "Role" ? { namespace } : {};
+      const rules = [{ apiGroups: [policies.group], resources: [policies.resource], verbs }];
+      const resource = (plural: string, of: string) => ({ ...rbac(plural, of), namespaced: kind === "Role" });
+      const apiVersion = "rbac.authorization.k8s.io/v1";
+      const [roles, bindings] = [
+        resource(`${kind.toLowerCase()}s`, kind),
+        resource(`${kind.toLowerCase()}bindings`, `${kind}Binding`),
+      ];
+      const metadata = { name, ...place };
+      await client.create(roles, { apiVersion, kind, metadata, rules } as KubeObject);
+      contract.cleanup(() => client.delete(roles, place.namespace, name));
+      await client.create(bindings, {
+        apiVersion,
+        kind: `${kind}Binding`,
+        metadata,
+        subjects: [{ kind: "ServiceAccount", name: "ann", namespace }],
+        roleRef: { apiGroup: "rbac.authorization.k8s.io", kind, name },
+      } as KubeObject);
+      contract.cleanup(() => client.delete(bindings, place.namespace, name));
+    };
+    /** Authorizers learn of a grant by a watch. */
+    const granted = async (ask: () => Promise<boolean>) => {
+      while (!(await ask())) contract.signal.throwIfAborted();
+    };
+    assert.deepEqual([await may("get", { namespace }), await may("get", { namespace }, true)], [false, false]);
+    await bind("Role", ["get"]);
+    await granted(() => may("get", { namespace }));
+    assert.equal(await may("get", { namespace }, true), true);
+    for (const no of [may("update", { namespace }), may("get", { namespace: "default" }), may("get", {})]) {
+      assert.equal(await no, false);
+    }
+    await bind("ClusterRole", ["list"]);
+    await granted(() => may("list", {}));
+    assert.deepEqual([await may("list", { namespace }), await may("list", {}, true)], [true, false]);
+  },
+);

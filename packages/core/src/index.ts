@@ -1,3 +1,4 @@
+export * from "./answer-cache.ts";
 export * from "./backoff.ts";
 export * from "./clock.ts";
 export * from "./config.ts";

@@ -1,3 +1,4 @@
+export * from "./access-review.ts";
 export * from "./client.ts";
 export * from "./cluster.ts";
 export * from "./errors.ts";

@@ -5,6 +5,9 @@ export interface ReviewedToken {
   /** `system:serviceaccount:<namespace>:<name>` for a service account. */
   readonly username: string | undefined;
   readonly groups: readonly string[];
+  readonly uid?: string | undefined;
+  /** What authenticators add, such as the scopes of a token; an authorizer may look at it. */
+  readonly extra?: Readonly<Record<string, readonly string[]>> | undefined;
   /** Those of the audiences asked for that the token is meant for. */
   readonly audiences: readonly string[];
   /** Why it is not accepted, where the API server says so. */
@@ -14,7 +17,12 @@ export interface ReviewedToken {
 interface TokenReview {
   readonly status?: {
     readonly authenticated?: boolean;
-    readonly user?: { readonly username?: string; readonly groups?: string[] };
+    readonly user?: {
+      readonly username?: string;
+      readonly groups?: string[];
+      readonly uid?: string;
+      readonly extra?: Record<string, string[]>;
+    };
     readonly audiences?: string[];
     readonly error?: string;
   };
@@ -43,6 +51,7 @@ export async function reviewToken(
     authenticated: accepted,
     username: accepted ? user?.username : undefined,
     groups: accepted ? (user?.groups ?? []) : [],
+    ...(accepted ? { uid: user?.uid, extra: user?.extra } : {}),
     audiences: meant,
     error: accepted ? undefined : error || (authenticated ? "token is meant for another audience" : undefined),
   };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { ManualClock } from "@elasti/core/testing";
-import { type KubeClient, RestMapper, resources, reviewToken, ScaleClient } from "../src/index.ts";
+import { type KubeClient, RestMapper, resources, reviewAccess, reviewToken, ScaleClient } from "../src/index.ts";
 import { answer, ScriptedServer, status } from "./scripted-server.ts";
 
 let server: ScriptedServer;
@@ -147,4 +147,29 @@ test("reviews a token for an audience", async () => {
   const other = await review({ authenticated: true, user });
   assert.deepEqual([other.authenticated, other.username], [false, undefined]);
   assert.match(other.error!, /another audience/);
+});
+
+test("asks what somebody may do, and believes a denial above an allowance", async () => {
+  const ann = { username: "ann", groups: ["shop"], extra: { scopes: ["read"] } };
+  const question = { verb: "get", group: "elasti.truefoundry.com", resource: "scalingpolicies", namespace: "shop" };
+  const review = (reviewed: unknown, options?: { local: boolean }) => {
+    server.script = (_asked, response) => answer(response, 201, { kind: "SubjectAccessReview", status: reviewed });
+    return reviewAccess(client, ann, question, options);
+  };
+  assert.deepEqual(await review({ allowed: true, reason: "" }), { allowed: true, reason: undefined });
+  assert.deepEqual(server.asked[0]!.body, {
+    apiVersion: "authorization.k8s.io/v1",
+    kind: "SubjectAccessReview",
+    spec: { user: "ann", groups: ["shop"], extra: { scopes: ["read"] }, resourceAttributes: question },
+  });
+  assert.equal((await review({ allowed: true, denied: true })).allowed, false);
+  assert.equal((await review({})).allowed, false);
+  const before = server.asked.length;
+  assert.equal((await review({ allowed: true }, { local: true })).allowed, true);
+  const { url, body } = server.asked[before]!;
+  assert.equal(url.pathname, "/apis/authorization.k8s.io/v1/namespaces/shop/localsubjectaccessreviews");
+  assert.deepEqual((body as { metadata?: unknown }).metadata, { namespace: "shop" });
+  const everywhere = { verb: "list", group: "", resource: "pods" };
+  assert.equal((await reviewAccess(client, ann, everywhere, { local: true })).allowed, false);
+  assert.equal(server.asked.length, before + 1);
 });

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { type Clock, type ElastiError, errorText, type Logger } from "@elasti/core";
+import { AnswerCache, type Clock, ElastiError, errorText, type Logger } from "@elasti/core";
 import { operatorErrors } from "../errors.ts";
 
 /** What `reviewToken` of the Kubernetes access package gives. */
@@ -84,27 +84,12 @@ export class StaticAuthenticator implements Authenticator {
   }
 }
 
-interface Remembered {
-  outcome: Promise<AuthOutcome>;
-  /** From then on whoever asks has it asked again in the background. */
-  renewFrom: number;
-  /** Clock.monotonic() after which it is asked again; infinite while the review is under way. */
-  until: number;
-}
-
 /** Reviews tokens with the API server. Answers are kept by the hash of the token, and a token under review is asked once. */
 export class TokenReviewAuthenticator implements Authenticator {
   readonly #reviewer: TokenReviewer;
   readonly #allowed: Allowed;
-  readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #positiveMs: number;
-  readonly #negativeMs: number;
-  readonly #maxEntries: number;
-  readonly #maxPending: number;
-  /** By hash of the token; the least recently used comes first. */
-  readonly #cache = new Map<string, Remembered>();
-  #pending = 0;
+  readonly #outcomes: AnswerCache<AuthOutcome>;
 
   constructor(
     deps: { reviewer: TokenReviewer; clock: Clock; logger: Logger },
@@ -118,44 +103,31 @@ export class TokenReviewAuthenticator implements Authenticator {
     },
   ) {
     this.#reviewer = deps.reviewer;
-    this.#clock = deps.clock;
     this.#logger = deps.logger;
     this.#allowed = new Allowed(options.allowedAccounts);
-    this.#positiveMs = options.positiveMs ?? 60_000;
-    this.#negativeMs = options.negativeMs ?? 5_000;
-    this.#maxEntries = options.maxEntries ?? 1_024;
-    this.#maxPending = options.maxPending ?? 32;
+    const { positiveMs = 60_000, negativeMs = 5_000 } = options;
+    this.#outcomes = new AnswerCache(deps.clock, {
+      keepMs: ({ ok }) => (ok ? positiveMs : negativeMs),
+      renews: ({ ok }) => ok,
+      maxEntries: options.maxEntries ?? 1_024,
+      maxPending: options.maxPending ?? 32,
+      busy: () => operatorErrors.ELASTI_TOKEN_REVIEW_UNAVAILABLE("too many tokens are under review"),
+    });
   }
 
-  authenticate(authorization: string | undefined): Promise<AuthOutcome> {
+  async authenticate(authorization: string | undefined): Promise<AuthOutcome> {
     const token = bearerToken(authorization);
-    if (token === undefined) return Promise.resolve(noToken());
-    const hash = digestOf(token).toString("base64");
-    const known = this.#cache.get(hash);
-    if (known !== undefined && this.#clock.monotonic() < known.until) {
-      this.#cache.delete(hash);
-      this.#cache.set(hash, known);
-      if (this.#clock.monotonic() >= known.renewFrom) this.#renew(hash, known, token);
-      return known.outcome;
+    if (token === undefined) return noToken();
+    try {
+      return await this.#outcomes.get(digestOf(token).toString("base64"), () => this.#review(token));
+    } catch (error) {
+      if (error instanceof ElastiError) return { ok: false, error };
+      throw error;
     }
-    this.#cache.delete(hash);
-    if (this.#pending >= this.#maxPending) {
-      const error = operatorErrors.ELASTI_TOKEN_REVIEW_UNAVAILABLE("too many tokens are under review");
-      return Promise.resolve({ ok: false, error });
-    }
-    const entry: Remembered = {
-      outcome: this.#review(token),
-      until: Number.POSITIVE_INFINITY,
-      renewFrom: Number.POSITIVE_INFINITY,
-    };
-    this.#cache.set(hash, entry);
-    this.#trim();
-    void entry.outcome.then((outcome) => this.#settle(hash, entry, outcome));
-    return entry.outcome;
   }
 
+  /** @throws ELASTI_TOKEN_REVIEW_UNAVAILABLE, so that it is not remembered */
   async #review(token: string): Promise<AuthOutcome> {
-    this.#pending += 1;
     try {
       const verdict = await this.#reviewer.review(token, [TOKEN_AUDIENCE]);
       if (!verdict.authenticated || verdict.username === undefined) {
@@ -164,43 +136,9 @@ export class TokenReviewAuthenticator implements Authenticator {
       return this.#allowed.outcome(verdict.username);
     } catch (error) {
       this.#logger.warn({ reason: "token-review-unavailable", error: errorText(error) }, "token could not be reviewed");
-      const failure = operatorErrors.ELASTI_TOKEN_REVIEW_UNAVAILABLE(
-        "the API server could not be asked about the token",
-        { cause: error },
-      );
-      return { ok: false, error: failure };
-    } finally {
-      this.#pending -= 1;
-    }
-  }
-
-  /** Asks again before the answer is too old, so that nobody who keeps asking ever waits for it. */
-  #renew(hash: string, known: Remembered, token: string): void {
-    if (this.#pending >= this.#maxPending) return;
-    known.renewFrom = Number.POSITIVE_INFINITY;
-    void this.#review(token).then((outcome) => {
-      if (this.#cache.get(hash) !== known) return;
-      // no answer is not an answer: what is known stands until its time is over
-      if (!outcome.ok && outcome.error.retryable) return;
-      known.outcome = Promise.resolve(outcome);
-      this.#settle(hash, known, outcome);
-    });
-  }
-
-  #settle(hash: string, entry: Remembered, outcome: AuthOutcome): void {
-    if (!outcome.ok && outcome.error.retryable) {
-      // no answer is not an answer: the next request asks again
-      if (this.#cache.get(hash) === entry) this.#cache.delete(hash);
-      return;
-    }
-    entry.until = this.#clock.monotonic() + (outcome.ok ? this.#positiveMs : this.#negativeMs);
-    entry.renewFrom = outcome.ok ? entry.until - this.#positiveMs / 2 : Number.POSITIVE_INFINITY;
-  }
-
-  #trim(): void {
-    for (const hash of this.#cache.keys()) {
-      if (this.#cache.size <= this.#maxEntries) return;
-      this.#cache.delete(hash);
+      throw operatorErrors.ELASTI_TOKEN_REVIEW_UNAVAILABLE("the API server could not be asked about the token", {
+        cause: error,
+      });
     }
   }
 }
