@@ -106,6 +106,8 @@ export interface PolicyState {
   /** What the last recorded decision was, so that only changes are recorded. */
   readonly decision_mark: string;
   readonly evaluated_at: string | null;
+  /** What the arbiter decided last, so that a change by hand stands until it decides otherwise. */
+  readonly arbitrated: string | null;
   /** An action that was begun and of which it is not known yet what came of it; kept before it is tried. */
   readonly intent: ActionIntent | null;
 }

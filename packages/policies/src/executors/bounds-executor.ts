@@ -1,0 +1,135 @@
+import { FIELD_MANAGER } from "@elasti/api";
+import {
+  type HorizontalPodAutoscaler,
+  type KubeClient,
+  type Resource,
+  resources,
+  type ScaledObject,
+} from "@elasti/kube";
+import {
+  type BoundsChange,
+  type BoundsState,
+  boundsMovedBy,
+  formerBounds,
+  nextBounds,
+  restoredBounds,
+} from "@elasti/scaling";
+import type { TargetObservation } from "../contracts.ts";
+import type { ClusterSources } from "../targets/cluster-sources.ts";
+import type { FoundTarget } from "../targets/target-resolver.ts";
+import type { Applied, Executor, Wanted } from "./executor.ts";
+import { appliedOf, observeWorkload } from "./scale-executor.ts";
+
+/** What the bounds of an autoscaler are called by its kind, and what they are where they are left out. */
+interface BoundsKind {
+  readonly resource: Resource;
+  readonly fields: readonly [min: string, max: string];
+  readonly defaults: readonly [min: number, max: number];
+}
+const kinds = {
+  HorizontalPodAutoscaler: {
+    resource: resources.horizontalPodAutoscalers,
+    fields: ["minReplicas", "maxReplicas"],
+    defaults: [1, 1],
+  },
+  ScaledObject: {
+    resource: resources.scaledObjects,
+    fields: ["minReplicaCount", "maxReplicaCount"],
+    defaults: [0, 100],
+  },
+} as const satisfies Record<string, BoundsKind>;
+
+export type AutoscalerObject = ScaledObject | HorizontalPodAutoscaler;
+
+const kindOf = (object: AutoscalerObject): BoundsKind => kinds[object.kind as keyof typeof kinds];
+
+export interface BoundsExecutorOptions {
+  readonly client: KubeClient;
+  readonly sources: ClusterSources;
+  /** Lays a write over what the watch has not seen yet. */
+  readonly wrote?: (object: AutoscalerObject) => void;
+}
+
+/** Moves the bounds of the autoscaler that has a target, and puts its own back when no policy has it any more. */
+export class BoundsExecutor implements Executor {
+  readonly #options: BoundsExecutorOptions;
+
+  constructor(options: BoundsExecutorOptions) {
+    this.#options = options;
+  }
+
+  async observe(target: FoundTarget): Promise<TargetObservation> {
+    const object = autoscalerOf(target);
+    if (object === undefined) return { kind: "unknown", message: "no autoscaler has the target any more" };
+    const workload = observeWorkload(this.#options.sources, target);
+    if (workload.kind !== "found") return workload;
+    return {
+      ...workload,
+      bounds: effective(object, boundsStateOf(object)),
+      resource_version: object.metadata.resourceVersion ?? "",
+    };
+  }
+
+  async apply(target: FoundTarget, { policy, bounds, pinned, resourceVersion }: Wanted): Promise<Applied> {
+    const object = autoscalerOf(target);
+    if (object === undefined || bounds === undefined || object.metadata.resourceVersion !== resourceVersion)
+      return { kind: "conflict" };
+    const wanted = { policy, ...bounds, ...(pinned === undefined || object.kind !== "ScaledObject" ? {} : { pinned }) };
+    const change = nextBounds(boundsStateOf(object), wanted);
+    if (change === undefined) return { kind: "unchanged" };
+    return await this.#write(object, change);
+  }
+
+  /** Gives an autoscaler back the bounds that it had before any policy. */
+  async release(object: AutoscalerObject): Promise<Applied> {
+    const change = restoredBounds(boundsStateOf(object));
+    return change === undefined ? { kind: "unchanged" } : await this.#write(object, change);
+  }
+
+  async #write(object: AutoscalerObject, { annotations, ...bounds }: BoundsChange): Promise<Applied> {
+    const { resource, fields } = kindOf(object);
+    const { name, namespace, resourceVersion } = object.metadata;
+    const spec = {
+      ...("min" in bounds ? { [fields[0]]: bounds.min } : {}),
+      ...("max" in bounds ? { [fields[1]]: bounds.max } : {}),
+    };
+    const body = { metadata: { resourceVersion, annotations }, ...(Object.keys(spec).length === 0 ? {} : { spec }) };
+    try {
+      const written = await this.#options.client.patch<AutoscalerObject>(resource, namespace, name, "merge", body, {
+        fieldManager: FIELD_MANAGER,
+      });
+      this.#options.wrote?.(written);
+      return { kind: "done" };
+    } catch (error) {
+      return appliedOf(error);
+    }
+  }
+}
+
+/** The autoscaler that has a target. */
+export function autoscalerOf({ writer }: FoundTarget): AutoscalerObject | undefined {
+  return writer.kind === "scale" ? undefined : writer.object;
+}
+
+/** The policy whose bounds an autoscaler has. */
+export const policyOn = (object: AutoscalerObject): string | undefined => boundsMovedBy(object.metadata.annotations);
+
+/** The bounds that an autoscaler would have without any policy. */
+export function ownBoundsOf(object: AutoscalerObject): { readonly min: number; readonly max: number } {
+  return effective(object, formerBounds(boundsStateOf(object)));
+}
+
+function boundsStateOf({ metadata, spec }: AutoscalerObject): BoundsState {
+  const annotations = metadata.annotations ?? {};
+  return "maxReplicas" in spec
+    ? { annotations, min: spec.minReplicas, max: spec.maxReplicas }
+    : { annotations, min: spec.minReplicaCount, max: spec.maxReplicaCount };
+}
+
+function effective(
+  object: AutoscalerObject,
+  { min, max }: { readonly min: number | undefined; readonly max: number | undefined },
+): { min: number; max: number } {
+  const { defaults } = kindOf(object);
+  return { min: min ?? defaults[0], max: max ?? defaults[1] };
+}
