@@ -5,6 +5,16 @@ export * from "./cooldown.ts";
 export * from "./enabled-period.ts";
 export * from "./errors.ts";
 export * from "./scale-handler.ts";
+export type {
+  AtEpoch,
+  FenceRequest,
+  SetRequest,
+  SetResult,
+  WakeReason,
+  WakeRequest,
+  WakeResult,
+  ZeroOutcome,
+} from "./scale-requests.ts";
 export * from "./scale-target.ts";
 export * from "./scalers/combine.ts";
 export { type PrometheusSettings, type PrometheusTrigger, prometheusSettings } from "./scalers/prometheus-metadata.ts";
@@ -14,4 +24,3 @@ export * from "./scalers/registry.ts";
 export * from "./scalers/scaler.ts";
 export { ServerPolicy } from "./scalers/server-policy.ts";
 export * from "./scalers/traffic-scaler.ts";
-export type { AtEpoch, FenceRequest, WakeReason, WakeRequest, WakeResult, ZeroOutcome } from "./target-scale.ts";

@@ -13,6 +13,17 @@ import {
 import PQueue from "p-queue";
 import { scalingErrors } from "./errors.ts";
 import {
+  type FenceRequest,
+  type FenceResult,
+  type SetRequest,
+  type SetResult,
+  type WakeReason,
+  type WakeRequest,
+  type WakeResult,
+  wakeReasons,
+  type ZeroOutcome,
+} from "./scale-requests.ts";
+import {
   type ScaleClient,
   type ScaleState,
   type TargetRef,
@@ -20,17 +31,7 @@ import {
   targetKey,
   targetText,
 } from "./scale-target.ts";
-import {
-  type FenceRequest,
-  type FenceResult,
-  type TargetCalls,
-  TargetScale,
-  type WakeReason,
-  type WakeRequest,
-  type WakeResult,
-  wakeReasons,
-  type ZeroOutcome,
-} from "./target-scale.ts";
+import { type TargetCalls, TargetScale } from "./target-scale.ts";
 
 export interface ScaleHandlerOptions {
   client: ScaleClient;
@@ -51,9 +52,9 @@ export interface ScaleHandlerOptions {
 
 export const scaleDefaults = { rescaleMs: 30_000, concurrency: 16, callTimeoutMs: 5_000, maxTargets: 10_000 } as const;
 
-type Kind = "read" | "wake" | "zero" | "fence";
+type Kind = "read" | "wake" | "set" | "zero" | "fence";
 /** Wakes go before sleeps. */
-const priorities: Readonly<Record<Kind, number>> = { read: 10, wake: 10, fence: 10, zero: 0 };
+const priorities: Readonly<Record<Kind, number>> = { read: 10, wake: 10, fence: 10, set: 5, zero: 0 };
 const wakeOutcomes = ["scaled", "already-awake", "in-progress", "failed"] as const;
 const TRUST_MS = 1_000;
 const writeBuckets = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -141,6 +142,21 @@ export class ScaleHandler {
     const outcome = await this.#scaleOf(request.ref).zero(request.resourceVersion);
     this.#logger.info({ ...named(request.ref), reason: outcome, to: 0 }, "scale to zero");
     return outcome;
+  }
+
+  /**
+   * One PATCH to exactly `replicas` of a target that is awake, on the resourceVersion that it was decided on; never repeated,
+   * and never over zero where an ElastiService names the target. A sleep that is under way is undone by it.
+   * @throws ElastiError ELASTI_SCALE_*; it may have been written, unless the code says that it was refused
+   */
+  async set(request: SetRequest): Promise<SetResult> {
+    this.#mustBeOpen(request.ref);
+    const result = await this.#scaleOf(request.ref).set(request);
+    const { outcome } = result;
+    if (outcome !== "already-so") {
+      this.#logger.info({ ...named(request.ref), reason: request.reason, to: request.replicas, outcome }, "scale");
+    }
+    return result;
   }
 
   /**
@@ -248,6 +264,8 @@ export class ScaleHandler {
       get: () => this.#measured("read", closed, () => this.#client.getScale(ref, call)),
       set: (replicas, resourceVersion) =>
         this.#measured("wake", closed, () => this.#client.setScale({ ...ref, replicas, resourceVersion }, call)),
+      adjust: (replicas, resourceVersion) =>
+        this.#measured("set", closed, () => this.#client.setScale({ ...ref, replicas, resourceVersion }, call)),
       zero: (resourceVersion, signal, started) =>
         this.#measured("zero", AbortSignal.any([closed, signal]), () => {
           started();

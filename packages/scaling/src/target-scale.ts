@@ -2,65 +2,25 @@ import type { Clock } from "@elasti/core";
 import { answeredStatus, isConflict } from "@elasti/kube";
 import { arbitrate, type Intent } from "./arbiter.ts";
 import { isCertainlyNotWritten, scaleErrorOf, scalingErrors } from "./errors.ts";
+import type {
+  AtEpoch,
+  FenceRequest,
+  FenceResult,
+  SetRequest,
+  SetResult,
+  WakeRequest,
+  WakeResult,
+  ZeroOutcome,
+} from "./scale-requests.ts";
 import { newerState, type ScaleState, type TargetRef, targetText } from "./scale-target.ts";
-
-/** What wakes a target; the words of `status.lastWake.reason`. */
-export const wakeReasons = ["request", "trigger", "schedule", "manual"] as const;
-export type WakeReason = (typeof wakeReasons)[number];
-
-export interface WakeRequest {
-  readonly ref: TargetRef;
-  /** max(minTargetReplicas, the autoscaler's minimum, floors); at least 1. */
-  readonly wanted: number;
-  readonly reason: WakeReason;
-  /** An HPA or ScaledObject has the target while it is awake; then nothing is raised from 1 up. */
-  readonly autoscaled?: boolean;
-  /**
-   * Given while the ElastiService is Sealed or Asleep: who sleeps and since which epoch. A sleep that began after our last
-   * scale-up was the sleep machine's own, perhaps by another replica; it is no one taking the target back, so that the
-   * wake need not wait for the rescale window.
-   */
-  readonly asleep?: AtEpoch;
-}
-
-/** An ElastiService at an epoch. One that is made again under its name counts from the start. */
-export interface AtEpoch {
-  /** `namespace/name` */
-  readonly service: string;
-  readonly uid?: string;
-  readonly epoch: number;
-}
-
-export interface WakeResult {
-  /** `in-progress`: another call made the write, or ours is younger than the rescale window. */
-  readonly outcome: "scaled" | "already-awake" | "in-progress";
-  readonly from: number;
-  readonly to: number;
-  readonly resourceVersion: string;
-}
-
-export interface FenceRequest {
-  readonly ref: TargetRef;
-  /** Epochs are counted by each ElastiService for itself. */
-  readonly of?: Omit<AtEpoch, "epoch">;
-  readonly epoch: number;
-  /** The least that must be there afterwards. */
-  readonly replicas: number;
-  readonly autoscaled?: boolean;
-}
-
-export interface FenceResult extends ScaleState {
-  /** The target was at zero: a zero had come first, and the fence was the wake. */
-  readonly landed: boolean;
-}
-
-export type ZeroOutcome = "done" | "conflict" | "unknown-outcome";
 
 /** The calls of one target, as the ScaleHandler bounds and measures them. */
 export interface TargetCalls {
   cached(): ScaleState | undefined;
   get(): Promise<ScaleState>;
   set(replicas: number, resourceVersion: string): Promise<ScaleState>;
+  /** The same, of what is awake. */
+  adjust(replicas: number, resourceVersion: string): Promise<ScaleState>;
   /** `started` is called when the call leaves the queue; until then `signal` may take it back. */
   zero(resourceVersion: string, signal: AbortSignal, started: () => void): Promise<ScaleState>;
   /** @param again takes another field manager than the epoch's own, where that one is spent */
@@ -176,6 +136,29 @@ export class TargetScale {
         return "unknown-outcome";
       } finally {
         this.#waitingZero = undefined;
+      }
+    });
+  }
+
+  /** One PATCH of what is awake, never repeated. It moves the resourceVersion, so that a zero decided on before does not land. */
+  set(request: SetRequest): Promise<SetResult> {
+    return this.#serial(async (): Promise<SetResult> => {
+      const { replicas, mayCrossZero = false } = request;
+      const known = this.#newest();
+      let state = known !== undefined && known.resourceVersion === request.resourceVersion ? known : await this.#read();
+      const version = request.resourceVersion ?? state.resourceVersion;
+      if (state.resourceVersion !== version) return { outcome: "conflict", state };
+      if (!mayCrossZero && (replicas === 0 || state.replicas === 0)) return { outcome: "one-door", state };
+      if (replicas === 0 && this.#waking > 0) return { outcome: "conflict", state };
+      if (replicas === state.replicas) return { outcome: "already-so", state };
+      try {
+        state = await this.#calls.adjust(replicas, version);
+        this.#learn(state);
+        return { outcome: "set", state };
+      } catch (error) {
+        this.#known = undefined;
+        if (isConflict(error)) return { outcome: "conflict", state: undefined };
+        throw this.#failure(error);
       }
     });
   }
