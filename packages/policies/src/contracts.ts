@@ -25,7 +25,8 @@ export type TargetObservation =
       /** An ElastiService names the target: where it stands. From Draining to Waking nothing is written. */
       readonly phase?: string;
     }
-  | { readonly kind: "missing" | "unknown"; readonly message: string };
+  | { readonly kind: "missing"; readonly message: string }
+  | { readonly kind: "unknown"; readonly message: string };
 
 /** What one comparison, or a group of them, came to. */
 export interface ConditionResult {
