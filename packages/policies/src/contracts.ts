@@ -186,6 +186,8 @@ export interface HistoryFilter {
 export interface Page<T> {
   readonly items: readonly T[];
   readonly total: number;
+  /** There are more than `total`: counting stopped there. */
+  readonly at_least?: true;
   readonly next: string | null;
 }
 export interface PageRequest {
@@ -236,7 +238,10 @@ export interface HistoryRepository {
   append(entries: readonly HistoryEntry[]): Promise<void>;
   /** Newest first. @throws ELASTI_POLICY_REQUEST_INVALID for a cursor that is none */
   list(filter: HistoryFilter, page: PageRequest): Promise<Page<HistoryEntry>>;
-  /** Sleeps and wakes of one target within a time, oldest first, with the last one before it. */
+  /**
+   * What took one target to zero and from it, done and not only meant, whoever did it: within [since, until), oldest first,
+   * with the last one before it.
+   */
   sleepsOf(target: PolicyTarget, since: string, until: string): Promise<readonly HistoryEntry[]>;
   /** Removes at most `limit` entries older than a moment. @returns how many */
   purge(olderThan: string, limit: number): Promise<number>;

@@ -13,4 +13,9 @@ export const policyErrors = defineErrors({
   ELASTI_POLICY_SETTINGS: { status: 500, retryable: false, title: "Settings of the policy engine cannot be used" },
   ELASTI_POLICY_SUPERSEDED: { status: 409, retryable: false, title: "Another replica evaluates the policies now" },
   ELASTI_POLICY_DATABASE: { status: 503, retryable: true, title: "The database of the policies cannot be used" },
+  ELASTI_POLICY_DATABASE_VERSION: {
+    status: 503,
+    retryable: false,
+    title: "The database of the policies belongs to a newer Elasti",
+  },
 });

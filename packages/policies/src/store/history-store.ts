@@ -1,0 +1,181 @@
+import { type ExpressionBuilder, type Kysely, sql } from "kysely";
+import type { HistoryEntry, HistoryFilter, HistoryRepository, Page, PageRequest } from "../contracts.ts";
+import type { PolicyTarget } from "../schema/policy.ts";
+import { cursorOf, keysOf, pageSize } from "./cursor.ts";
+import { type ColumnType, isStorable, isUuid, rowsOf, timeOf } from "./encode.ts";
+import { restCondition } from "./migrations/first.ts";
+import type { Guard, TableOptions } from "./policy-store.ts";
+import { historyEntry, historyRow } from "./rows.ts";
+import type { DatabaseKind, HistoryRow, Tables } from "./tables.ts";
+
+const columns = {
+  id: "uuid",
+  kind: "text",
+  policy_id: "uuid",
+  policy_name: "text",
+  action: "text",
+  outcome: "text",
+  target_type: "text",
+  target_id: "uuid",
+  target_namespace: "text",
+  target_name: "text",
+  target_api_version: "text",
+  target_kind: "text",
+  previous_replicas: "integer",
+  new_replicas: "integer",
+  reason: "text",
+  triggered_by: "text",
+  dry_run: "boolean",
+  details: "jsonb",
+  executed_at: "timestamptz",
+} as const satisfies Record<keyof HistoryRow, ColumnType>;
+
+/** Entries that one statement writes. */
+const BATCH = 1_000;
+/** As far as entries are counted for a total: beyond, counting costs more than its answer is worth. */
+export const COUNTED = 10_000;
+/** Most entries of one target's rest. */
+const MAX_RESTS = 100_000;
+
+const isTime = (text: string): boolean => !Number.isNaN(Date.parse(text));
+
+export class HistoryStore implements HistoryRepository {
+  readonly #db: Kysely<Tables>;
+  readonly #kind: DatabaseKind;
+  readonly #guard: Guard;
+
+  constructor({ db, kind, guard }: TableOptions) {
+    this.#db = db;
+    this.#kind = kind;
+    this.#guard = guard;
+  }
+
+  async append(entries: readonly HistoryEntry[]): Promise<void> {
+    for (let from = 0; from < entries.length; from += BATCH) {
+      const rows = entries.slice(from, from + BATCH).map(historyRow);
+      await this.#guard(() => this.#insert(rows));
+    }
+  }
+
+  list(filter: HistoryFilter, page: PageRequest): Promise<Page<HistoryEntry>> {
+    return this.#guard(async () => {
+      const after = page.after === undefined ? undefined : keysOf(page.after, [isTime, isUuid]);
+      if (!canMatch(filter)) return { items: [], total: 0, next: null };
+      const limit = pageSize(page.limit);
+      const matches = (eb: ExpressionBuilder<Tables, "scaling_history">) => eb.and(conditions(eb, filter));
+      let query = this.#db
+        .selectFrom("scaling_history")
+        .selectAll()
+        .where(matches)
+        .orderBy("executed_at", "desc")
+        .orderBy("id", "desc")
+        .limit(limit + 1);
+      if (after !== undefined) {
+        query = query.where((eb) => eb(eb.refTuple("executed_at", "id"), "<", eb.tuple(after[0]!, after[1]!)));
+      }
+      const found = await query.execute();
+      const { count } = await this.#db
+        .selectFrom((eb) =>
+          eb
+            .selectFrom("scaling_history")
+            .select("id")
+            .where(matches)
+            .limit(COUNTED + 1)
+            .as("counted"),
+        )
+        .select((eb) => eb.fn.countAll<number>().as("count"))
+        .executeTakeFirstOrThrow();
+      const items = found.slice(0, limit).map(historyEntry);
+      const last = items.at(-1);
+      return {
+        items,
+        total: Math.min(count, COUNTED),
+        ...(count > COUNTED ? { at_least: true as const } : {}),
+        next: found.length > limit && last !== undefined ? cursorOf([last.executed_at, last.id]) : null,
+      };
+    });
+  }
+
+  sleepsOf(target: PolicyTarget, since: string, until: string): Promise<readonly HistoryEntry[]> {
+    if (![target.namespace, target.name, target.kind ?? ""].every(isStorable)) return Promise.resolve([]);
+    return this.#guard(async () => {
+      const rests = this.#db
+        .selectFrom("scaling_history")
+        .selectAll()
+        // as the index has it, word for word
+        .where(sql<boolean>`${sql.raw(restCondition)}`)
+        .where("target_namespace", "=", target.namespace)
+        .where("target_name", "=", target.name)
+        .$if(target.kind !== undefined, (query) =>
+          query.where((eb) => eb.or([eb("target_kind", "is", null), eb("target_kind", "=", target.kind!)])),
+        );
+      const before = await rests
+        .where("executed_at", "<", timeOf(since))
+        .orderBy("executed_at", "desc")
+        .limit(1)
+        .execute();
+      const within = await rests
+        .where("executed_at", ">=", timeOf(since))
+        .where("executed_at", "<", timeOf(until))
+        .orderBy("executed_at")
+        .limit(MAX_RESTS)
+        .execute();
+      return [...before, ...within].map(historyEntry);
+    });
+  }
+
+  purge(olderThan: string, limit: number): Promise<number> {
+    return this.#guard(async () => {
+      const { numDeletedRows } = await this.#db
+        .deleteFrom("scaling_history")
+        .where("id", "in", (eb) =>
+          eb
+            .selectFrom("scaling_history")
+            .select("id")
+            .where("executed_at", "<", timeOf(olderThan))
+            .orderBy("executed_at")
+            .limit(Math.max(0, Math.floor(limit))),
+        )
+        .executeTakeFirst();
+      return Number(numDeletedRows);
+    });
+  }
+
+  /** Entries of policies that are gone are kept without them. */
+  async #insert(rows: readonly ReturnType<typeof historyRow>[]): Promise<void> {
+    const names = Object.keys(columns) as (keyof typeof columns)[];
+    const values = names.map((name) => (name === "policy_id" ? sql`p.id` : sql.ref(`r.${name}`)));
+    const given = rowsOf(this.#kind, rows, columns);
+    const ids = [...new Set(rows.flatMap(({ policy_id: id }) => (id === null ? [] : [{ policy_id: id }])))];
+    const named = rowsOf(this.#kind, ids, { policy_id: "uuid" });
+    // a policy must not go between the look and the write; SQLite has one writer anyhow
+    const lock = this.#kind === "postgres" ? sql`for key share` : sql``;
+    await sql`
+      with p as (
+        select id from scaling_policies where id in (select r.policy_id from ${named}) order by id ${lock}
+      )
+      insert into scaling_history (${sql.join(names.map((name) => sql.ref(name)))})
+      select ${sql.join(values)} from ${given} left join p on p.id = r.policy_id
+      where true on conflict (id) do nothing`.execute(this.#db);
+  }
+}
+
+/** Whether there can be entries of it at all: what no database keeps, none has. */
+function canMatch({ policy_id: policyId, namespace = "", target_name: name = "" }: HistoryFilter): boolean {
+  return (policyId === undefined || isUuid(policyId)) && isStorable(namespace) && isStorable(name);
+}
+
+function conditions(eb: ExpressionBuilder<Tables, "scaling_history">, filter: HistoryFilter) {
+  const { kind, policy_id: policyId, action, outcome, namespace, target_name: name, dry_run: dryRun } = filter;
+  return [
+    ...(kind === undefined ? [] : [eb("kind", "=", kind)]),
+    ...(policyId === undefined ? [] : [eb("policy_id", "=", policyId.toLowerCase())]),
+    ...(action === undefined ? [] : [eb("action", "=", action)]),
+    ...(outcome === undefined ? [] : [eb("outcome", "=", outcome)]),
+    ...(namespace === undefined ? [] : [eb("target_namespace", "=", namespace)]),
+    ...(name === undefined ? [] : [eb("target_name", "=", name)]),
+    ...(dryRun === undefined ? [] : [eb("dry_run", "=", dryRun)]),
+    ...(filter.since === undefined ? [] : [eb("executed_at", ">=", timeOf(filter.since))]),
+    ...(filter.until === undefined ? [] : [eb("executed_at", "<", timeOf(filter.until))]),
+  ];
+}
