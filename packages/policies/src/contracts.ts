@@ -124,7 +124,7 @@ export interface ActionIntent {
   /** The line of history that tells of it. */
   readonly entry: HistoryEntry;
   /** The state that follows it. */
-  readonly then: Omit<PolicyState, "intent">;
+  readonly next: Omit<PolicyState, "intent">;
 }
 
 export const historyActions = ["scale_up", "scale_down", "scheduled", "manual", "sleep", "wake", "none"] as const;

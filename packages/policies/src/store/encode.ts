@@ -26,6 +26,14 @@ export const maybeTime = (time: string | null): string | null => (time === null 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 export const isUuid = (text: string): boolean => uuidPattern.test(text);
 
+/** Whether a column has one of these values, however many they are. */
+export function isAnyOf(kind: DatabaseKind, column: string, values: readonly string[]): RawBuilder<boolean> {
+  const kept = values.filter(isStorable);
+  return kind === "postgres"
+    ? sql<boolean>`${sql.ref(column)} = any(${kept}::text[])`
+    : sql<boolean>`${sql.ref(column)} in (select value from json_each(${jsonOf(kept)}))`;
+}
+
 /** The text of an SQL type of PostgreSQL; SQLite has its own ways. */
 export type ColumnType = "uuid" | "text" | "integer" | "boolean" | "timestamptz" | "jsonb";
 

@@ -2,7 +2,7 @@ import { type ExpressionBuilder, type Kysely, sql } from "kysely";
 import type { HistoryEntry, HistoryFilter, HistoryRepository, Page, PageRequest } from "../contracts.ts";
 import type { PolicyTarget } from "../schema/policy.ts";
 import { cursorOf, keysOf, pageSize } from "./cursor.ts";
-import { type ColumnType, isStorable, isUuid, rowsOf, timeOf } from "./encode.ts";
+import { type ColumnType, isAnyOf, isStorable, isUuid, rowsOf, timeOf } from "./encode.ts";
 import { restCondition } from "./migrations/first.ts";
 import type { Guard, TableOptions } from "./policy-store.ts";
 import { historyEntry, historyRow } from "./rows.ts";
@@ -62,7 +62,7 @@ export class HistoryStore implements HistoryRepository {
       const after = page.after === undefined ? undefined : keysOf(page.after, [isTime, isUuid]);
       if (!canMatch(filter)) return { items: [], total: 0, next: null };
       const limit = pageSize(page.limit);
-      const matches = (eb: ExpressionBuilder<Tables, "scaling_history">) => eb.and(conditions(eb, filter));
+      const matches = (eb: ExpressionBuilder<Tables, "scaling_history">) => eb.and(conditions(eb, filter, this.#kind));
       let query = this.#db
         .selectFrom("scaling_history")
         .selectAll()
@@ -165,7 +165,7 @@ function canMatch({ policy_id: policyId, namespace = "", target_name: name = "" 
   return (policyId === undefined || isUuid(policyId)) && isStorable(namespace) && isStorable(name);
 }
 
-function conditions(eb: ExpressionBuilder<Tables, "scaling_history">, filter: HistoryFilter) {
+function conditions(eb: ExpressionBuilder<Tables, "scaling_history">, filter: HistoryFilter, database: DatabaseKind) {
   const { kind, policy_id: policyId, action, outcome, namespace, target_name: name, dry_run: dryRun } = filter;
   return [
     ...(kind === undefined ? [] : [eb("kind", "=", kind)]),
@@ -173,6 +173,7 @@ function conditions(eb: ExpressionBuilder<Tables, "scaling_history">, filter: Hi
     ...(action === undefined ? [] : [eb("action", "=", action)]),
     ...(outcome === undefined ? [] : [eb("outcome", "=", outcome)]),
     ...(namespace === undefined ? [] : [eb("target_namespace", "=", namespace)]),
+    ...(filter.namespaces === undefined ? [] : [isAnyOf(database, "target_namespace", filter.namespaces)]),
     ...(name === undefined ? [] : [eb("target_name", "=", name)]),
     ...(dryRun === undefined ? [] : [eb("dry_run", "=", dryRun)]),
     ...(filter.since === undefined ? [] : [eb("executed_at", ">=", timeOf(filter.since))]),

@@ -7,7 +7,7 @@ import type { Page, PageRequest, PolicyFilter, PolicyRepository } from "../contr
 import { policyErrors } from "../errors.ts";
 import type { Policy, PolicyDraft } from "../schema/policy.ts";
 import { cursorOf, keysOf, pageSize } from "./cursor.ts";
-import { isStorable, isUuid, jsonOf } from "./encode.ts";
+import { isAnyOf, isStorable, isUuid, jsonOf } from "./encode.ts";
 import { writeFault } from "./faults.ts";
 import { keepIds } from "./keep-ids.ts";
 import { policyOf, policyRow, ruleRow, scheduleRow } from "./rows.ts";
@@ -99,6 +99,7 @@ export class PolicyStore implements PolicyRepository {
           ...(filter.enabled === undefined ? [] : [eb("enabled", "=", filter.enabled)]),
           ...(filter.target_type === undefined ? [] : [eb("target_type", "=", filter.target_type)]),
           ...(filter.namespace === undefined ? [] : [eb("target_namespace", "=", filter.namespace)]),
+          ...(filter.namespaces === undefined ? [] : [isAnyOf(this.#kind, "target_namespace", filter.namespaces)]),
           ...(filter.name === undefined ? [] : [eb("name", "=", filter.name)]),
         ]);
       const limit = pageSize(page.limit);
@@ -115,6 +116,20 @@ export class PolicyStore implements PolicyRepository {
         .executeTakeFirstOrThrow();
       const items = found.slice(0, limit);
       return { items, total: count, next: found.length > limit ? cursorOf([items.at(-1)!.name]) : null };
+    });
+  }
+
+  namespaces(limit: number): Promise<readonly string[]> {
+    return this.#guard(async () => {
+      const rows = await this.#db
+        .selectFrom("scaling_policies")
+        .select("target_namespace")
+        .distinct()
+        .where("target_namespace", "is not", null)
+        .orderBy("target_namespace")
+        .limit(Math.max(0, Math.floor(limit)))
+        .execute();
+      return rows.map(({ target_namespace: namespace }) => namespace!);
     });
   }
 

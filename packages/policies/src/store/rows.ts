@@ -194,11 +194,15 @@ export function historyEntry(row: HistoryRow): HistoryEntry {
   };
 }
 
-export type StateValues = Omit<StateRow, "pending_conditions" | "recommendations" | "changes" | "schedule_marks"> & {
+export type StateValues = Omit<
+  StateRow,
+  "pending_conditions" | "recommendations" | "changes" | "schedule_marks" | "intent"
+> & {
   pending_conditions: unknown;
   recommendations: unknown;
   changes: unknown;
   schedule_marks: unknown;
+  intent: unknown;
 };
 
 /** With JSON as it is, to be written in one piece. */
@@ -215,6 +219,8 @@ export function stateRow(state: PolicyState): StateValues {
     schedule_marks: state.schedule_marks,
     decision_mark: state.decision_mark,
     evaluated_at: maybeTime(state.evaluated_at),
+    arbitrated: state.arbitrated,
+    intent: state.intent,
   };
 }
 
@@ -231,5 +237,7 @@ export function stateOf(row: StateRow): PolicyState {
     schedule_marks: parsed(row.schedule_marks) as PolicyState["schedule_marks"],
     decision_mark: row.decision_mark,
     evaluated_at: row.evaluated_at,
+    arbitrated: row.arbitrated,
+    intent: row.intent === null ? null : (JSON.parse(row.intent) as PolicyState["intent"]),
   };
 }

@@ -95,6 +95,8 @@ export interface StateRow {
   schedule_marks: Json;
   decision_mark: string;
   evaluated_at: Time | null;
+  arbitrated: string | null;
+  intent: Json | null;
 }
 
 export interface Tables {
@@ -105,6 +107,8 @@ export interface Tables {
   scaling_state: StateRow;
   /** One row. */
   scaling_revision: { id: Generated<number>; value: number };
+  /** One row: which leader may save states. */
+  scaling_term: { id: Generated<number>; value: number };
 }
 
 export type DatabaseKind = "postgres" | "sqlite";

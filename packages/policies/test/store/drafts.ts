@@ -96,6 +96,8 @@ export function state(policyId: string, more: Partial<PolicyState> = {}): Policy
     schedule_marks: { s1: "2026-01-01T08:00:00.000Z" },
     decision_mark: "none",
     evaluated_at: "2026-01-01T00:01:00.000Z",
+    arbitrated: "rules:3",
+    intent: null,
     ...more,
   };
 }

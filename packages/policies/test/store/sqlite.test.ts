@@ -24,7 +24,7 @@ describe("the store in an SQLite file", () => {
     const file = newFile();
     const first = await openStore({ file, logger });
     const made = await first.policies.create(draft({ scale_up_rules: [rule()] }));
-    await first.states.save([state(made.id)]);
+    await first.states.save([state(made.id)], await first.states.begin());
     const told = entry({ policy_id: made.id });
     await first.history.append([told]);
     const revision = await first.policies.revision();

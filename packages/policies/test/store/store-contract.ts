@@ -11,8 +11,10 @@ const code = (expected: string) => ({ code: expected });
 export function storeContract(open: (clock: ManualClock) => Promise<Store>): void {
   const clock = new ManualClock();
   let store: Store;
+  let term = 0;
   before(async () => {
     store = await open(clock);
+    term = await store.states.begin();
   });
   after(() => store?.close());
 
@@ -210,7 +212,7 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
     await store.policies.replace(made);
     revisions.push(await store.policies.revision());
     await assert.rejects(store.policies.create(draft({ name: made.name })));
-    await store.states.save([state(made.id)]);
+    await store.states.save([state(made.id)], term);
     await store.history.append([entry({ policy_id: made.id })]);
     assert.equal(await store.policies.revision(), revisions.at(-1));
     await store.policies.delete(made.id);
@@ -265,7 +267,7 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
   it("keeps states, writes many at once, and nothing of policies that are gone", async () => {
     const made = await Promise.all([draft(), draft()].map((given) => store.policies.create(given)));
     const [first, second] = made.map(({ id }) => state(id));
-    await store.states.save([first!, second!, state(randomUUID())]);
+    await store.states.save([first!, second!, state(randomUUID())], term);
     assert.deepEqual(await store.states.get(first!.policy_id), first);
     const later = state(first!.policy_id, {
       current_replicas: null,
@@ -275,10 +277,17 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
       last_scale_action: null,
       evaluated_at: null,
       decision_mark: "held_back:\u2603",
+      arbitrated: null,
+      intent: {
+        resource_version: "17",
+        replicas: 3,
+        entry: entry({ policy_id: first!.policy_id }),
+        next: { ...first!, decision_mark: "next" },
+      },
     });
-    await store.states.save([state(first!.policy_id, { current_replicas: 7 }), later]);
+    await store.states.save([state(first!.policy_id, { current_replicas: 7 }), later], term);
     assert.deepEqual(await store.states.get(first!.policy_id), later);
-    await store.states.save([]);
+    await store.states.save([], term);
     await store.policies.replace(made[0]!);
     assert.deepEqual(await store.states.get(first!.policy_id), later);
     await store.policies.delete(first!.policy_id);
@@ -288,14 +297,56 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
       all.filter(({ policy_id: id }) => id === second!.policy_id),
       [second],
     );
-    await store.states.save([first!]);
+    await store.states.save([first!], term);
     assert.equal(await store.states.get(first!.policy_id), undefined);
+  });
+
+  it("refuses what a leader saves whose term is over", async () => {
+    const made = await store.policies.create(draft());
+    const earlier = term;
+    term = await store.states.begin();
+    assert.ok(term > earlier);
+    const results = await Promise.allSettled([
+      store.states.save([state(made.id, { decision_mark: "old" })], earlier),
+      store.states.save([state(made.id, { decision_mark: "new" })], term),
+      store.states.save([], earlier),
+    ]);
+    assert.deepEqual(
+      results.map((result) => (result.status === "rejected" ? result.reason.code : "saved")),
+      ["ELASTI_POLICY_SUPERSEDED", "saved", "ELASTI_POLICY_SUPERSEDED"],
+    );
+    assert.equal((await store.states.get(made.id))?.decision_mark, "new");
+  });
+
+  it("tells the namespaces of targets, and lists only those that are asked for", async () => {
+    const [a, b, c] = ["a", "b", "c"].map((name) => `${name}-${randomUUID()}`) as [string, string, string];
+    for (const namespace of [a, a, b, c]) {
+      const target = { namespace, name: "web" };
+      const made = await store.policies.create(draft({ target_ref: target }));
+      await store.history.append([entry({ policy_id: made.id, target_ref: target })]);
+    }
+    const known = await store.policies.namespaces(1_000);
+    assert.deepEqual(
+      known.filter((namespace) => [a, b, c].includes(namespace)),
+      [a, b, c],
+    );
+    assert.equal(new Set(known).size, known.length);
+    assert.equal((await store.policies.namespaces(2)).length, 2);
+    for (const [namespaces, total] of [
+      [[a, c, "none", "\0", "'"], 3],
+      [[], 0],
+    ] as const) {
+      assert.equal((await store.policies.list({ namespaces }, { limit: 1 })).total, total);
+      assert.equal((await store.history.list({ namespaces }, { limit: 1 })).total, total);
+    }
+    assert.equal((await store.policies.list({ namespaces: [a, b], namespace: b }, { limit: 1 })).total, 1);
+    assert.equal((await store.history.list({ namespaces: [a], namespace: b }, { limit: 1 })).total, 0);
   });
 
   it("saves the states of thousands of policies in one statement", async () => {
     const states = Array.from({ length: 5_000 }, () => state(randomUUID()));
     const made = await store.policies.create(draft());
-    await store.states.save([...states, state(made.id)]);
+    await store.states.save([...states, state(made.id)], term);
     assert.deepEqual(await store.states.get(made.id), state(made.id));
   });
 

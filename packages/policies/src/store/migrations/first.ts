@@ -146,11 +146,16 @@ export function firstMigration(kind: DatabaseKind): Migration {
       last_scale_action ${type.text},
       schedule_marks ${type.json} not null,
       decision_mark ${type.text} not null,
-      evaluated_at ${type.time}
+      evaluated_at ${type.time},
+      arbitrated ${type.text},
+      intent ${type.json}
     )`,
 
     sql`create table scaling_revision (id ${type.int} primary key check (id = 1), value ${type.bigint} not null)`,
     sql`insert into scaling_revision (id, value) values (1, 0)`,
+    // a row of its own: saving a state must not wait for the change of a policy
+    sql`create table scaling_term (id ${type.int} primary key check (id = 1), value ${type.bigint} not null)`,
+    sql`insert into scaling_term (id, value) values (1, 0)`,
   ];
   return {
     async up(db: Kysely<unknown>) {
