@@ -23,7 +23,7 @@ export function settle(state: PolicyState, observation: TargetObservation): Sett
   const dropped: PolicyState = { ...state, intent: null };
   if (observation.kind !== "found" || observation.resource_version === intent.resource_version)
     return { outcome: "void", state: dropped };
-  if (isAsWanted(intent, observation)) return { outcome: "landed", state: { ...intent.then, intent: null } };
+  if (isAsWanted(intent, observation)) return { outcome: "landed", state: { ...intent.next, intent: null } };
   return { outcome: "void", state: dropped };
 }
 
