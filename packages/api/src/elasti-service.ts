@@ -302,6 +302,12 @@ export const WakingSchema = Type.Object(
       description:
         "Waiting will not help before something changes: requests are answered 503 with this reason instead of being held.",
     }),
+    until: Type.Optional(
+      Type.String({
+        format: "date-time",
+        description: "It ends by itself at this moment: from then on requests are held again.",
+      }),
+    ),
   },
   { description: "While no pod is ready: what the pods wait for, or why they cannot start." },
 );
@@ -355,7 +361,7 @@ export const StatusSchema = Type.Object(
     lastWake: Type.Optional(
       Type.Object({
         time: Type.String({ format: "date-time", description: "When the wake began." }),
-        reason: Type.String({ description: "What woke it: request, trigger, schedule, manual." }),
+        reason: Type.String({ description: "What woke it: request, trigger, schedule, override, policy, manual." }),
         fromReplicas: Type.Integer({ description: "Replicas before." }),
         toReplicas: Type.Integer({ description: "Replicas asked for." }),
       }),

@@ -13,6 +13,8 @@ export const PARK_KEY = `${GROUP}/parked`;
 export const PARK_VALUE = "true";
 /** Annotation on the public Service: the epoch of the last write that concerned the park. Moving it fences late writes. */
 export const SERVICE_EPOCH_ANNOTATION = `${GROUP}/epoch`;
+/** Annotation on an ElastiService, or on what no ElastiService names: what a person wants of its replicas until a moment, as JSON. */
+export const OVERRIDE_ANNOTATION = `${GROUP}/override`;
 /** Label on everything that Elasti makes for an ElastiService; its value is the public Service's name, cut to 63 characters. */
 export const SERVICE_LABEL = `${GROUP}/service`;
 export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";

@@ -11,6 +11,7 @@ export const scalingErrors = defineErrors({
   ELASTI_SCALE_UNAVAILABLE: { status: 503, retryable: true, title: "API server could not scale the target" },
   ELASTI_SCALE_CLOSED: { status: 503, retryable: true, title: "Shutting down" },
   ELASTI_TRIGGER_INVALID: { status: 400, retryable: false, title: "Trigger cannot be used" },
+  ELASTI_OVERRIDE_INVALID: { status: 400, retryable: false, title: "Override cannot be used" },
   ELASTI_PERIOD_INVALID: { status: 400, retryable: false, title: "Enabled period cannot be used" },
 });
 

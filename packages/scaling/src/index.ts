@@ -4,6 +4,7 @@ export * from "./autoscalers/policy-bounds.ts";
 export * from "./cooldown.ts";
 export * from "./enabled-period.ts";
 export * from "./errors.ts";
+export * from "./override.ts";
 export * from "./scale-handler.ts";
 export type {
   AtEpoch,

@@ -1,7 +1,7 @@
 import type { ScaleState, TargetRef } from "./scale-target.ts";
 
 /** What wakes a target; the words of `status.lastWake.reason`. */
-export const wakeReasons = ["request", "trigger", "schedule", "manual"] as const;
+export const wakeReasons = ["request", "trigger", "schedule", "override", "policy", "manual"] as const;
 export type WakeReason = (typeof wakeReasons)[number];
 
 export interface WakeRequest {

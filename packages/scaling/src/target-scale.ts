@@ -34,7 +34,14 @@ export interface TargetTimes {
   readonly trustMs: number;
 }
 
-const intentActor = { request: "hold", manual: "hold", trigger: "trigger", schedule: "schedule" } as const;
+const intentActor = {
+  request: "hold",
+  manual: "hold",
+  override: "hold",
+  policy: "hold",
+  trigger: "trigger",
+  schedule: "schedule",
+} as const;
 const FENCE_ATTEMPTS = 5;
 /** How the resourceVersion is moved while the replicas stay, in the order in which it is tried. */
 type FenceWay = "epoch" | "again" | "step";
