@@ -4,6 +4,8 @@ export * from "./elasti/index.ts";
 export { AddressPlan, nodeOfAddress } from "./node/address-plan.ts";
 export type { RestartSettings } from "./node/restart-backoff.ts";
 export { sampleAppPath } from "./node/sample-app.ts";
+export * from "./postgres.ts";
+export { findProgram } from "./programs.ts";
 export * from "./prometheus.ts";
 export type { ServiceDelay } from "./services/node-table.ts";
 export type { Backend } from "./services/routes.ts";

@@ -1,10 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, constants, statSync } from "node:fs";
+import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { createInterface } from "node:readline";
+import { join } from "node:path";
 import { defineErrors } from "@elasti/core";
+import { endProgram, findProgram, ProgramLog } from "./programs.ts";
 
 const errors = defineErrors({
   ELASTI_PROGRAM_MISSING: { status: 500, retryable: false, title: "A program is missing" },
@@ -49,28 +48,8 @@ export interface PrometheusProcess {
   close(): Promise<void>;
 }
 
-const KILL_AFTER_MS = 5_000;
-const KEPT_LINES = 20;
 /** Beside the configuration file. */
 const RULES = "rules.yml";
-const usualPlaces = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/bin"];
-
-/**
- * The path of an installed program, or undefined.
- * @param searchPath directories in the form of PATH, looked at before the usual ones
- */
-export function findProgram(name: string, searchPath = ""): string | undefined {
-  for (const directory of [...searchPath.split(delimiter).filter((part) => part !== ""), ...usualPlaces]) {
-    const path = join(directory, name);
-    try {
-      accessSync(path, constants.X_OK);
-      if (statSync(path).isFile()) return path;
-    } catch {
-      // not here
-    }
-  }
-  return undefined;
-}
 
 /**
  * Starts a Prometheus of its own on loopback, which also watches itself as `container="prometheus"`, so that the default
@@ -98,10 +77,12 @@ export async function startPrometheus(options: PrometheusOptions = {}): Promise<
     ],
     { stdio: ["ignore", "ignore", "pipe"] },
   );
-  const log = new PrometheusLog(child);
+  const log = new ProgramLog(child, /level=(warn|error)/i, (message) =>
+    errors.ELASTI_PROMETHEUS_FAILED(`prometheus: ${message}`),
+  );
   let closing: Promise<void> | undefined;
   const close = () => {
-    closing ??= end(child, log).then(() => rm(directory, { recursive: true, force: true }));
+    closing ??= endProgram(child, log, "SIGTERM").then(() => rm(directory, { recursive: true, force: true }));
     return closing;
   };
   const deadline = setTimeout(() => log.fail("it was not ready in time"), options.startTimeoutMs ?? 20_000);
@@ -144,64 +125,4 @@ function configOf(options: PrometheusOptions, self?: string): object {
       ...scrapeConfigs,
     ],
   };
-}
-
-/** Waits for lines of the log; ends with the process. */
-class PrometheusLog {
-  readonly ended: Promise<void>;
-  readonly #last: string[] = [];
-  readonly #waiting = new Set<{ pattern: RegExp; found: PromiseWithResolvers<RegExpExecArray> }>();
-  #failure: string | undefined;
-
-  constructor(child: ChildProcess) {
-    const ended = Promise.withResolvers<void>();
-    this.ended = ended.promise;
-    createInterface({ input: child.stderr! }).on("line", (line) => this.#read(line));
-    child.once("error", (error) => {
-      this.fail(error.message);
-      if (child.pid === undefined) ended.resolve();
-    });
-    // `close` comes after the last line, `exit` may come before it
-    child.once("close", (code, signal) => {
-      this.fail(`it ended with ${signal ?? code}`);
-      ended.resolve();
-    });
-  }
-
-  /** The next line that fits. */
-  next(pattern: RegExp): Promise<RegExpExecArray> {
-    const found = Promise.withResolvers<RegExpExecArray>();
-    if (this.#failure !== undefined) found.reject(this.#error());
-    else this.#waiting.add({ pattern, found });
-    return found.promise;
-  }
-
-  fail(reason: string): void {
-    this.#failure ??= reason;
-    for (const { found } of this.#waiting) found.reject(this.#error());
-    this.#waiting.clear();
-  }
-
-  #read(line: string): void {
-    this.#last.push(line);
-    if (this.#last.length > KEPT_LINES) this.#last.shift();
-    for (const entry of this.#waiting) {
-      const match = entry.pattern.exec(line);
-      if (match === null) continue;
-      this.#waiting.delete(entry);
-      entry.found.resolve(match);
-    }
-  }
-
-  #error(): Error {
-    const telling = this.#last.filter((line) => /level=(warn|error)/i.test(line));
-    return errors.ELASTI_PROMETHEUS_FAILED(`prometheus: ${this.#failure}; ${telling.join("; ") || "it said nothing"}`);
-  }
-}
-
-async function end(child: ChildProcess, log: PrometheusLog): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
-  const kill = setTimeout(() => child.kill("SIGKILL"), KILL_AFTER_MS);
-  await log.ended;
-  clearTimeout(kill);
 }

@@ -67,6 +67,16 @@ describe("the store in an SQLite file", () => {
     await assert.rejects(closed.ping(), { code: "ELASTI_POLICY_DATABASE", message: "the store is closed" });
   });
 
+  it("lets no more than a thousand calls wait", async () => {
+    const store = await openStore({ file: ":memory:", logger });
+    const results = await Promise.allSettled(Array.from({ length: 1_002 }, () => store.ping()));
+    const refused = results
+      .filter((result) => result.status === "rejected")
+      .map(({ reason }) => String(reason.message));
+    assert.deepEqual(refused, Array(2).fill("more than 1000 calls wait for the database"));
+    await store.close();
+  });
+
   it("uses an index for what is read most", async () => {
     const file = newFile();
     await (await openStore({ file, logger })).close();
