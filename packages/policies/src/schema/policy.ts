@@ -116,7 +116,7 @@ export const ConditionSchema = Type.Unsafe<Condition>(
 /** `2`, `-1` or `50%`, `-25%`. Positive in scale-up rules, negative in scale-down rules. */
 export const ScaleBySchema = Type.Union([
   Type.Integer({ minimum: -MAX_REPLICAS, maximum: MAX_REPLICAS }),
-  Type.String({ pattern: "^-?[1-9][0-9]{0,3}%$" }),
+  Type.String({ pattern: "^-?[1-9][0-9]{0,3}%$", description: 'a share such as "50%"' }),
 ]);
 export type ScaleBy = Static<typeof ScaleBySchema>;
 
