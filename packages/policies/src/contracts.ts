@@ -85,7 +85,10 @@ export interface Decision {
   readonly windows: readonly string[];
   /** A window asks that the target be awake (its min is 1 or more). */
   readonly wants_awake: boolean;
-  /** Rules or a schedule ask for zero: a vote for sleep where an ElastiService names the target. */
+  /**
+   * Rules or a schedule ask for zero: a vote for sleep where an ElastiService names the target. It is said again in every round
+   * for as long as it stands, with `action` and a `desired_replicas` of 0 that are then no change to be written or recorded anew.
+   */
   readonly wants_zero: boolean;
 }
 
@@ -93,6 +96,8 @@ export interface Decision {
 export interface PolicyState {
   readonly policy_id: string;
   readonly current_replicas: number | null;
+  /** Where an autoscaler has the target: the least replicas that rules or a moment asked for, above the policy's own. */
+  readonly floor: number | null;
   /** By condition key: met without a gap since, and seen to be so last. */
   readonly holds: Readonly<Record<string, { readonly since: string; readonly seen: string }>>;
   /** What was wanted of late, for stabilisation windows; bounded. */
@@ -102,7 +107,7 @@ export interface PolicyState {
   readonly last_scale_up_at: string | null;
   readonly last_scale_down_at: string | null;
   readonly last_scale_action: string | null;
-  /** By schedule id: the moment that was acted on last. */
+  /** By schedule id: the moment that was acted on last; of a window, when it was seen open last. */
   readonly schedule_marks: Readonly<Record<string, string>>;
   /** What the last recorded decision was, so that only changes are recorded. */
   readonly decision_mark: string;

@@ -1,7 +1,17 @@
 export * from "./contracts.ts";
+export { policyBody, ruleBody, scheduleBody } from "./domain/body.ts";
+export { conditionKey, conditionText } from "./domain/conditions.ts";
+export { type Decided, decide } from "./domain/decide.ts";
+export { metricKey, metricsOf, metricText } from "./domain/metric-key.ts";
+export { applyChange, changeProblems, type Normalized, normalizePolicy } from "./domain/normalize.ts";
+export type { PolicyContext } from "./domain/normalize-context.ts";
+export { type DaySavings, type Savings, type SavingsInput, savingsOf } from "./domain/savings.ts";
+export { decisionMark, initialState } from "./domain/state.ts";
+export type { DecideInput } from "./domain/wants.ts";
 export * from "./errors.ts";
 export * from "./executors/executor.ts";
 export * from "./schema/policy.ts";
 export * from "./store/index.ts";
 export * from "./targets/cluster-sources.ts";
 export * from "./targets/target-types.ts";
+export { type FieldProblem, schemaProblems } from "./schema/problems.ts";

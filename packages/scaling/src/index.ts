@@ -26,4 +26,3 @@ export * from "./scalers/scaler.ts";
 export { ServerPolicy } from "./scalers/server-policy.ts";
 export * from "./scalers/traffic-scaler.ts";
 export * from "./schedules/index.ts";
-export type { AtEpoch, FenceRequest, WakeReason, WakeRequest, WakeResult, ZeroOutcome } from "./target-scale.ts";

@@ -67,10 +67,12 @@ function visit(at: Visit): void {
     if (target !== undefined) visit({ ...at, schema: target, defs });
     return;
   }
-  if (schema.anyOf !== undefined) return visitOneOf({ ...at, defs }, schema.anyOf);
-  if (schema.type === "object" && isRecord(value)) return visitObject({ ...at, defs }, value);
-  if (schema.type === "array" && Array.isArray(value)) return visitArray({ ...at, defs }, value);
-  if (!fits(schema, value)) problems.push({ field, message: `${shown(value)} cannot be used: ${expected(schema)}` });
+  if (schema.anyOf !== undefined) visitOneOf({ ...at, defs }, schema.anyOf);
+  else if (schema.type === "object" && isRecord(value)) visitObject({ ...at, defs }, value);
+  else if (schema.type === "array" && Array.isArray(value)) visitArray({ ...at, defs }, value);
+  else if (!fits(schema, value)) {
+    problems.push({ field, message: `${shown(value)} cannot be used: ${expected(schema)}` });
+  }
 }
 
 function visitOneOf(at: Visit, branches: readonly Schema[]): void {
@@ -87,14 +89,17 @@ function visitOneOf(at: Visit, branches: readonly Schema[]): void {
   );
   if (tag !== undefined && objects.length > 1) {
     const meant = objects.find((branch) => branch.properties?.[tag]?.const === value[tag]);
-    if (meant !== undefined) return visit({ ...at, schema: meant });
+    if (meant !== undefined) {
+      visit({ ...at, schema: meant });
+      return;
+    }
     const names = objects.map((branch) => String(branch.properties?.[tag]?.const));
-    const message =
-      value[tag] === undefined ? "is required" : `${shown(value[tag])} is none`;
+    const message = value[tag] === undefined ? "is required" : `${shown(value[tag])} is none`;
     problems.push({ field: join(field, tag), message: `${message}: expected one of ${names.join(", ")}` });
     return;
   }
-  const known = (branch: Schema) => Object.keys(value).filter((key) => Object.hasOwn(branch.properties ?? {}, key)).length;
+  const known = (branch: Schema) =>
+    Object.keys(value).filter((key) => Object.hasOwn(branch.properties ?? {}, key)).length;
   const meant = objects.reduce((best, branch) => (known(branch) > known(best) ? branch : best));
   visit({ ...at, schema: meant });
 }

@@ -210,6 +210,7 @@ export function stateRow(state: PolicyState): StateValues {
   return {
     policy_id: state.policy_id.toLowerCase(),
     current_replicas: state.current_replicas,
+    floor: state.floor,
     pending_conditions: state.holds,
     recommendations: state.recommendations,
     changes: state.changes,
@@ -228,6 +229,7 @@ export function stateOf(row: StateRow): PolicyState {
   return {
     policy_id: row.policy_id,
     current_replicas: row.current_replicas,
+    floor: row.floor,
     holds: parsed(row.pending_conditions) as PolicyState["holds"],
     recommendations: parsed(row.recommendations) as PolicyState["recommendations"],
     changes: parsed(row.changes) as PolicyState["changes"],

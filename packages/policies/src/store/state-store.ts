@@ -9,6 +9,7 @@ import type { DatabaseKind, Tables } from "./tables.ts";
 const columns = {
   policy_id: "uuid",
   current_replicas: "integer",
+  floor: "integer",
   pending_conditions: "jsonb",
   recommendations: "jsonb",
   changes: "jsonb",

@@ -86,6 +86,7 @@ export interface HistoryRow {
 export interface StateRow {
   policy_id: string;
   current_replicas: number | null;
+  floor: number | null;
   pending_conditions: Json;
   recommendations: Json;
   changes: Json;

@@ -87,6 +87,7 @@ export function state(policyId: string, more: Partial<PolicyState> = {}): Policy
   return {
     policy_id: policyId,
     current_replicas: 2,
+    floor: 3,
     holds: { k1: { since: "2026-01-01T00:00:00.000Z", seen: "2026-01-01T00:01:00.000Z" } },
     recommendations: [{ at: "2026-01-01T00:00:00.000Z", replicas: 3 }],
     changes: [{ at: "2026-01-01T00:00:00.000Z", from: 1, to: 2 }],

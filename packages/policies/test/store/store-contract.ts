@@ -271,6 +271,7 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
     assert.deepEqual(await store.states.get(first!.policy_id), first);
     const later = state(first!.policy_id, {
       current_replicas: null,
+      floor: null,
       holds: {},
       recommendations: [],
       last_scale_down_at: "2026-01-02T00:00:00.500Z",

@@ -138,6 +138,7 @@ export function firstMigration(kind: DatabaseKind): Migration {
     sql`create table scaling_state (
       policy_id ${type.uuid} primary key references scaling_policies (id) on delete cascade,
       current_replicas ${type.int},
+      floor ${type.int},
       pending_conditions ${type.json} not null,
       recommendations ${type.json} not null,
       changes ${type.json} not null,
