@@ -1,7 +1,7 @@
 import { formatDuration, parseDuration } from "@elasti/core";
 import type { Condition, Leaf, Metric, PolicyRule, Rule } from "../schema/policy.ts";
 import { shown } from "../schema/problems.ts";
-import type { PolicyContext, Problems } from "./normalize-context.ts";
+import { isRecord, type PolicyContext, type Problems } from "./normalize-context.ts";
 
 /** Groups within groups. */
 export const MAX_CONDITION_DEPTH = 5;
@@ -17,45 +17,49 @@ export function normalizeRule(
   context: PolicyContext,
   problems: Problems,
 ): PolicyRule | undefined {
-  checkScaleBy(rule.scale_by, `${field}.scale_by`, direction, problems);
-  const duration = durationOf(rule, field, problems);
-  let when: Condition | undefined;
-  if (rule.when !== undefined) {
-    for (const key of ["metric", "operator", "threshold"] as const) {
-      if (rule[key] !== undefined) {
-        problems.add(
-          `${field}.${key}`,
-          "cannot stand beside when: expected either when, or metric, operator and threshold",
-        );
-      }
-    }
-    const count = { left: MAX_COMPARISONS };
-    when = normalizeCondition(rule.when, `${field}.when`, 1, count, context, problems);
-    if (count.left < 0) {
-      problems.add(
-        `${field}.when`,
-        `has ${MAX_COMPARISONS - count.left} comparisons: expected at most ${MAX_COMPARISONS}`,
-      );
-    }
-  } else {
-    for (const key of ["metric", "operator", "threshold"] as const) {
-      if (rule[key] === undefined) problems.add(`${field}.${key}`, "is required where there is no when");
-    }
-    const { metric, operator, threshold } = rule;
-    if (metric !== undefined && operator !== undefined && threshold !== undefined) {
-      when = { metric: normalizeMetric(metric, `${field}.metric`, context, problems), operator, threshold };
-    }
-  }
+  const given = problems.fineFields(rule, field);
+  if (!isRecord(rule)) return undefined;
+  if (given.scale_by !== undefined) checkScaleBy(given.scale_by, `${field}.scale_by`, direction, problems);
+  const duration = durationOf(given, field, problems);
+  const when =
+    rule.when === undefined ? shortForm(given, field, context, problems) : longForm(rule, field, context, problems);
   if (when === undefined || duration === undefined || !problems.fine(field)) return undefined;
-  // of a single comparison there is one time to hold
-  let total = duration;
-  if ("metric" in when && when.duration_seconds !== undefined) {
-    const { duration_seconds: own, ...leaf } = when;
-    total += own;
-    when = leaf;
-  }
   const name = rule.name === undefined ? {} : { name: rule.name };
-  return { id: rule.id ?? "", ...name, when, duration_seconds: total, scale_by: rule.scale_by };
+  const kept = { id: rule.id ?? "", ...name, scale_by: rule.scale_by };
+  if (!("metric" in when) || when.duration_seconds === undefined) return { ...kept, when, duration_seconds: duration };
+  // of a single comparison there is one time to hold
+  const { duration_seconds: own, ...leaf } = when;
+  return { ...kept, when: leaf, duration_seconds: duration + own };
+}
+
+const comparison = ["metric", "operator", "threshold"] as const;
+
+function shortForm(
+  given: Partial<Rule>,
+  field: string,
+  context: PolicyContext,
+  problems: Problems,
+): Condition | undefined {
+  for (const key of comparison) {
+    if (given[key] === undefined) problems.add(`${field}.${key}`, "is required where there is no when");
+  }
+  const { metric, operator, threshold } = given;
+  const normal = metric === undefined ? undefined : normalizeMetric(metric, `${field}.metric`, context, problems);
+  if (normal === undefined || operator === undefined || threshold === undefined) return undefined;
+  return { metric: normal, operator, threshold };
+}
+
+function longForm(rule: Rule, field: string, context: PolicyContext, problems: Problems): Condition | undefined {
+  for (const key of comparison) {
+    const message = "cannot stand beside when: expected either when, or metric, operator and threshold";
+    if (rule[key] !== undefined) problems.add(`${field}.${key}`, message);
+  }
+  const count = { comparisons: 0 };
+  const when = normalizeCondition(rule.when, `${field}.when`, 1, count, context, problems);
+  if (count.comparisons > MAX_COMPARISONS) {
+    problems.add(`${field}.when`, `has ${count.comparisons} comparisons: expected at most ${MAX_COMPARISONS}`);
+  }
+  return when;
 }
 
 function checkScaleBy(scaleBy: Rule["scale_by"], field: string, direction: "up" | "down", problems: Problems): void {
@@ -96,37 +100,40 @@ function durationOf(
   return undefined;
 }
 
+/** `condition` is looked at as it came: what the schema refuses of it may be anything. */
 function normalizeCondition(
-  condition: Condition,
+  condition: unknown,
   field: string,
   depth: number,
-  count: { left: number },
+  count: { comparisons: number },
   context: PolicyContext,
   problems: Problems,
 ): Condition | undefined {
-  if ("metric" in condition) {
-    count.left -= 1;
-    return normalizeLeaf(condition, field, context, problems);
+  if (!isRecord(condition)) return undefined;
+  const key = Array.isArray(condition.any) ? "any" : "all";
+  const given = condition[key];
+  if (!Array.isArray(given)) {
+    count.comparisons += 1;
+    return normalizeLeaf(condition as unknown as Leaf, field, context, problems);
   }
   if (depth > MAX_CONDITION_DEPTH) {
     problems.add(field, `is nested too deeply: expected at most ${MAX_CONDITION_DEPTH} groups within one another`);
     return undefined;
   }
-  const key = "any" in condition ? "any" : "all";
-  const given = "any" in condition ? condition.any : condition.all;
-  const parts: Condition[] = [];
-  for (const [index, part] of given.entries()) {
-    const made = normalizeCondition(part, `${field}.${key}[${index}]`, depth + 1, count, context, problems);
-    if (made !== undefined) parts.push(made);
-  }
+  const parts = given
+    .map((part, index) => normalizeCondition(part, `${field}.${key}[${index}]`, depth + 1, count, context, problems))
+    .filter((part) => part !== undefined);
   return key === "any" ? { any: parts } : { all: parts };
 }
 
 function normalizeLeaf(leaf: Leaf, field: string, context: PolicyContext, problems: Problems): Condition | undefined {
-  const seconds = durationOf(leaf, field, problems);
-  const metric = normalizeMetric(leaf.metric, `${field}.metric`, context, problems);
-  if (seconds === undefined) return undefined;
-  const { operator, threshold } = leaf;
+  const given = problems.fineFields(leaf, field);
+  const seconds = durationOf(given, field, problems);
+  const { operator, threshold } = given;
+  const metric =
+    given.metric === undefined ? undefined : normalizeMetric(given.metric, `${field}.metric`, context, problems);
+  if (metric === undefined || operator === undefined || threshold === undefined || seconds === undefined)
+    return undefined;
   return { metric, operator, threshold, ...(seconds > 0 ? { duration_seconds: seconds } : {}) };
 }
 

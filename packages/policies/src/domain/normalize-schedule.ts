@@ -1,6 +1,6 @@
 import { cronProblem, isTimezone, ScheduleWindow, timezoneProblem } from "@elasti/scaling";
 import type { PolicySchedule, Schedule } from "../schema/policy.ts";
-import type { Problems } from "./normalize-context.ts";
+import { isRecord, type Problems } from "./normalize-context.ts";
 
 /** What the policy says beside its schedules. */
 export interface ScheduleLimits {
@@ -21,6 +21,8 @@ export function normalizeSchedule(
   limits: ScheduleLimits,
   problems: Problems,
 ): PolicySchedule | undefined {
+  if (!isRecord(schedule)) return undefined;
+  const given = problems.fineFields(schedule, field);
   const hasMoment = momentFields.some((key) => schedule[key] !== undefined);
   const hasWindow = windowFields.some((key) => schedule[key] !== undefined);
   const isWindow = schedule.start !== undefined || (hasWindow && schedule.cron_expression === undefined);
@@ -34,20 +36,18 @@ export function normalizeSchedule(
     problems.add(`${field}.${key}`, `cannot stand beside ${beside}`);
   }
   const common = {
-    id: schedule.id ?? "",
-    ...(schedule.name === undefined ? {} : { name: schedule.name }),
-    enabled: schedule.enabled ?? true,
-    timezone: schedule.timezone ?? "UTC",
+    id: given.id ?? "",
+    ...(given.name === undefined ? {} : { name: given.name }),
+    enabled: given.enabled ?? true,
+    timezone: given.timezone ?? "UTC",
   };
-  return isWindow
-    ? windowOf(schedule, common, field, limits, problems)
-    : momentOf(schedule, common, field, limits, problems);
+  return isWindow ? windowOf(given, common, field, limits, problems) : momentOf(given, common, field, limits, problems);
 }
 
 type Common = Pick<PolicySchedule, "id" | "name" | "enabled" | "timezone">;
 
 function momentOf(
-  schedule: Schedule,
+  schedule: Partial<Schedule>,
   common: Common,
   field: string,
   limits: ScheduleLimits,
@@ -69,7 +69,7 @@ function momentOf(
 }
 
 function windowOf(
-  schedule: Schedule,
+  schedule: Partial<Schedule>,
   common: Common,
   field: string,
   limits: ScheduleLimits,

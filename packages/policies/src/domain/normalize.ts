@@ -1,18 +1,18 @@
 import { randomUUID } from "node:crypto";
 import {
+  MAX_RULES,
+  MAX_SCHEDULES,
   type NewPolicy,
   NewPolicySchema,
   type Policy,
   type PolicyChange,
   PolicyChangeSchema,
   type PolicyDraft,
-  type Rule,
-  type Schedule,
 } from "../schema/policy.ts";
 import { type FieldProblem, schemaProblems, shown } from "../schema/problems.ts";
 import { policyBody } from "./body.ts";
 import { affordableReplicas } from "./cost.ts";
-import type { PolicyContext, Problems } from "./normalize-context.ts";
+import { isRecord, type PolicyContext, Problems } from "./normalize-context.ts";
 import { normalizeRule } from "./normalize-rule.ts";
 import { normalizeSchedule } from "./normalize-schedule.ts";
 import { keepIds } from "./rule-ids.ts";
@@ -26,23 +26,15 @@ export type Normalized =
  * @param former the policy that this replaces: its id is kept, and those of rules and schedules that stay the same
  */
 export function normalizePolicy(input: unknown, context: PolicyContext, former?: Policy): Normalized {
-  const found = schemaProblems(NewPolicySchema, input);
-  if (typeof input !== "object" || input === null || Array.isArray(input)) return { errors: found };
-  const problems: Problems = {
-    add: (field, message) => found.push({ field, message }),
-    fine: (field) =>
-      !found.some(
-        (one) => one.field === field || one.field.startsWith(`${field}.`) || one.field.startsWith(`${field}[`),
-      ),
-  };
-  // of what is wrong by the schema nothing below looks at more than `fine` allows
-  const body = input as NewPolicy;
-  const given = <K extends keyof NewPolicy>(key: K): NewPolicy[K] | undefined =>
-    problems.fine(key) ? body[key] : undefined;
+  const problems = new Problems(schemaProblems(NewPolicySchema, input));
+  if (!isRecord(input)) return { errors: problems.all };
+  // of what the schema refuses nothing below looks at more than the parts that are fine
+  const body = input as unknown as NewPolicy;
+  const given = problems.fineFields(body, "");
 
-  const scaleToZero = given("scale_to_zero") ?? false;
-  const min = given("min_replicas") ?? 1;
-  const max = given("max_replicas") ?? 10;
+  const scaleToZero = given.scale_to_zero ?? false;
+  const min = given.min_replicas ?? 1;
+  const max = given.max_replicas ?? 10;
   checkBounds(body, min, max, problems);
   checkCost(body, min, problems);
   checkTarget(body, context, problems);
@@ -50,10 +42,8 @@ export function normalizePolicy(input: unknown, context: PolicyContext, former?:
   const newId = context.newId ?? randomUUID;
   const rules = (key: "scale_up_rules" | "scale_down_rules") => {
     const direction = key === "scale_up_rules" ? "up" : "down";
-    const made = list<Rule>(body[key]).map((rule, index) =>
-      problems.fine(`${key}[${index}]`)
-        ? normalizeRule(rule, `${key}[${index}]`, direction, context, problems)
-        : undefined,
+    const made = list(body[key]).map((rule, index) =>
+      normalizeRule(rule, `${key}[${index}]`, direction, context, problems),
     );
     return keepIds(
       made.filter((rule) => rule !== undefined),
@@ -62,14 +52,12 @@ export function normalizePolicy(input: unknown, context: PolicyContext, former?:
     );
   };
   const limits = { min, max, scaleToZero, costLimit: costLimit(body, problems) };
-  const schedules = list<Schedule>(body.schedules).map((schedule, index) =>
-    problems.fine(`schedules[${index}]`)
-      ? normalizeSchedule(schedule, `schedules[${index}]`, limits, problems)
-      : undefined,
+  const schedules = list(body.schedules).map((schedule, index) =>
+    normalizeSchedule(schedule, `schedules[${index}]`, limits, problems),
   );
   const upRules = rules("scale_up_rules");
   const downRules = rules("scale_down_rules");
-  if (found.length > 0) return { errors: found };
+  if (problems.all.length > 0) return { errors: problems.all };
   return {
     draft: {
       id: former?.id ?? newId(),
@@ -107,14 +95,14 @@ export function applyChange(policy: Policy, change: PolicyChange): NewPolicy {
   return { ...policyBody(policy), ...given };
 }
 
-/** What is wrong with a change that is no object at all, or empty; its fields are checked once it is applied. */
+/** What is wrong with a change that is no object at all; its fields are checked once it is applied. */
 export function changeProblems(change: unknown): FieldProblem[] {
-  return typeof change === "object" && change !== null && !Array.isArray(change)
-    ? []
-    : schemaProblems(PolicyChangeSchema, change);
+  return isRecord(change) ? [] : schemaProblems(PolicyChangeSchema, change);
 }
 
-const list = <T>(value: readonly T[] | undefined): readonly T[] => (Array.isArray(value) ? value : []);
+/** The entries that are objects; of too many none is looked at, and the schema has said so. */
+const list = <T>(value: readonly T[] | undefined): readonly T[] =>
+  Array.isArray(value) && value.length <= Math.max(MAX_RULES, MAX_SCHEDULES) ? value : [];
 
 function checkBounds(body: NewPolicy, min: number, max: number, problems: Problems): void {
   if (!problems.fine("min_replicas") || !problems.fine("max_replicas") || min <= max) return;
