@@ -11,7 +11,7 @@ export type { DecideInput } from "./domain/wants.ts";
 export * from "./errors.ts";
 export * from "./executors/executor.ts";
 export * from "./schema/policy.ts";
+export { type FieldProblem, schemaProblems } from "./schema/problems.ts";
 export * from "./store/index.ts";
 export * from "./targets/cluster-sources.ts";
 export * from "./targets/target-types.ts";
-export { type FieldProblem, schemaProblems } from "./schema/problems.ts";
