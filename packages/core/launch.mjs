@@ -16,6 +16,8 @@ export async function launch(name, load) {
     );
     process.exit(1);
   }
+  const { endWhileLoading } = await import("./src/end-while-loading.ts");
+  endWhileLoading();
   // The second start then needs no type stripper: 20 to 30 MB less, and half of the time. Where it cannot be written, nothing happens.
   module.enableCompileCache(fileURLToPath(new URL("../../node_modules/.cache/elasti", import.meta.url)));
   // Loading leaves little but garbage. A young generation that grows by it stays so (10 MB); once loaded it may, for requests

@@ -1,3 +1,4 @@
+import "./first.ts";
 import "./quiet-heap.ts";
 import { main } from "../../../packages/operator/src/main.ts";
 import { run } from "./run.ts";
