@@ -265,6 +265,32 @@ describe("load and close", () => {
     assert.equal(busy.clock.pendingTimers, 0);
   });
 
+  for (const [what, sent] of [
+    ["head", "POST /informer/incoming-request HTTP/1.1\r\nHo"],
+    [
+      "body",
+      'POST /informer/incoming-request HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer resolver-token\r\nContent-Length: 99\r\n\r\n{"cou',
+    ],
+  ] as const)
+    it(`does not wait for the rest of a ${what} whose sender is gone without a word`, async () => {
+      const left = await startWorld();
+      const arrived = Promise.withResolvers<void>();
+      const socket = net.connect({ host: "127.0.0.1", port: left.port, allowHalfOpen: true });
+      socket.on("error", () => {});
+      socket.write(`GET /livez HTTP/1.1\r\nHost: x\r\n\r\n${sent}`);
+      // what was sent with the first request is in when that one is answered
+      socket.once("data", () => {
+        socket.pause();
+        arrived.resolve();
+      });
+      await arrived.promise;
+      const closed = left.close();
+      await left.clock.advance(500);
+      await closed;
+      socket.destroy();
+      assert.equal(left.clock.pendingTimers, 0);
+    });
+
   it("cuts what does not end in time", async () => {
     const entered = Promise.withResolvers<void>();
     const never: Waker = {

@@ -45,11 +45,13 @@ export interface ElastiServerOptions {
   readonly maxConnections?: number;
   /** How long notifications may go on after close began. */
   readonly drainMs?: number;
+  /** And how long the rest of a request may take to arrive: its sender may be gone without a word. */
+  readonly restMs?: number;
 }
 
 /** Largest body of a notification. KubeElasti's are under 300 bytes. */
 export const MAX_NOTIFICATION_BYTES = 16 * 1024;
-const defaults = { maxNotifications: 1_000, maxConnections: 2_000, drainMs: 5_000 };
+const defaults = { maxNotifications: 1_000, maxConnections: 2_000, drainMs: 4_000, restMs: 500 };
 
 /**
  * elastiserver: what resolvers talk to. Notifications and sessions need an account; health and metrics are open. After
@@ -62,6 +64,9 @@ export class ElastiServer {
   readonly #upgrades: SessionUpgrades;
   readonly #notifications;
   #working = 0;
+  /** Requests that have arrived as a whole, and are not answered. */
+  readonly #whole = new Set<FastifyRequest>();
+  #restIsOver = false;
   #closing: Promise<void> | undefined;
 
   constructor(deps: ElastiServerDeps, options: ElastiServerOptions) {
@@ -107,10 +112,22 @@ export class ElastiServer {
   }
 
   async #close(): Promise<void> {
-    const deadline = this.#deps.clock.after(this.#options.drainMs, () => this.#app.server.closeAllConnections());
+    const { clock } = this.#deps;
+    const { drainMs, restMs } = this.#options;
+    const deadline = clock.after(drainMs, () => this.#app.server.closeAllConnections());
+    const rest = clock.after(restMs, () => {
+      this.#restIsOver = true;
+      this.#cutRest();
+    });
     this.#upgrades.close();
     await this.#app.close();
     deadline.cancel();
+    rest.cancel();
+  }
+
+  /** Cuts requests that have not arrived as a whole in time, once all others are answered. */
+  #cutRest(): void {
+    if (this.#restIsOver && this.#whole.size === 0) this.#app.server.closeAllConnections();
   }
 
   #routes(): void {
@@ -135,6 +152,15 @@ export class ElastiServer {
         this.#deps.logger.error({ path: request.url, error: errorText(mapped) }, "request failed");
       }
       return this.#fail(reply, mapped);
+    });
+    app.addHook("preHandler", (request, _reply, done) => {
+      this.#whole.add(request);
+      done();
+    });
+    app.addHook("onResponse", (request, _reply, done) => {
+      this.#whole.delete(request);
+      this.#cutRest();
+      done();
     });
     app.addHook("onSend", (_request, reply, payload, done) => {
       // a kept-alive connection would hold the close up until its idle timeout
