@@ -85,8 +85,8 @@ describe("the shipped alerts and dashboard, by a real Prometheus", { skip: missi
     const cycle = async (web: Sleeper) => {
       const before = await web.epoch();
       assert.equal((await web.ask()).status, 200);
-      // beside other suites a sleep may have to be tried twice, half a minute apart
-      await web.sleeps({ after: before, timeoutMs: 60_000 });
+      // beside other suites a sleep may have to be tried again, half a minute later
+      await web.sleeps({ after: before, timeoutMs: 120_000 });
     };
     const sleepers = Promise.all([
       world.sleeper({ name: "calm", spec: byQuery }),
