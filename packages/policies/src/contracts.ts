@@ -7,9 +7,22 @@ export type MetricSample =
   | { readonly kind: "value"; readonly value: number; readonly atMs: number }
   | { readonly kind: "unknown"; readonly reason: string; readonly message: string; readonly atMs: number };
 
+/** A target as metrics are asked of it: what the policy says, and what is behind that, as far as it is known. */
+export interface MetricTarget extends PolicyTarget {
+  /** Whose pods `resource` measures; where left out, what `api_version` and `kind` say, a Deployment where they are silent. */
+  readonly workload?: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly apiVersion: string;
+    readonly kind: string;
+  };
+  /** Services of the ElastiServices that name the target, whose `traffic` resolvers count. */
+  readonly services?: readonly string[];
+}
+
 /** Reads metrics for a target. Equal questions of one round are asked once. Never rejects but by `signal`. */
 export interface MetricReader {
-  read(metric: Metric, target: PolicyTarget, signal: AbortSignal): Promise<MetricSample>;
+  read(metric: Metric, target: MetricTarget, signal: AbortSignal): Promise<MetricSample>;
 }
 
 /** What is known of a target before a decision. */
