@@ -68,6 +68,7 @@ export const holdBacks = [
   "asleep",
   "override",
   "autoscaler",
+  "by_hand",
   "unknown",
   "target",
 ] as const;

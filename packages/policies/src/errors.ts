@@ -12,6 +12,7 @@ export const policyErrors = defineErrors({
   ELASTI_POLICY_TOO_LARGE: { status: 413, retryable: false, title: "Request is too large" },
   ELASTI_POLICY_SETTINGS: { status: 500, retryable: false, title: "Settings of the policy engine cannot be used" },
   ELASTI_POLICY_SUPERSEDED: { status: 409, retryable: false, title: "Another replica evaluates the policies now" },
+  ELASTI_POLICY_NOT_LEADING: { status: 503, retryable: true, title: "Another replica has to do it" },
   ELASTI_POLICY_DATABASE: { status: 503, retryable: true, title: "The database of the policies cannot be used" },
   ELASTI_POLICY_DATABASE_VERSION: {
     status: 503,

@@ -1,4 +1,5 @@
 import { FIELD_MANAGER } from "@elasti/api";
+import { errorText } from "@elasti/core";
 import {
   type HorizontalPodAutoscaler,
   type KubeClient,
@@ -58,9 +59,17 @@ export class BoundsExecutor implements Executor {
     this.#options = options;
   }
 
-  async observe(target: FoundTarget): Promise<TargetObservation> {
-    const object = autoscalerOf(target);
+  async observe(target: FoundTarget, signal: AbortSignal, fresh: boolean): Promise<TargetObservation> {
+    let object = autoscalerOf(target);
     if (object === undefined) return { kind: "unknown", message: "no autoscaler has the target any more" };
+    if (fresh) {
+      const { namespace, name } = object.metadata;
+      try {
+        object = await this.#options.client.get<AutoscalerObject>(kindOf(object).resource, namespace, name, { signal });
+      } catch (error) {
+        return { kind: "unknown", message: errorText(error) };
+      }
+    }
     const workload = observeWorkload(this.#options.sources, target);
     if (workload.kind !== "found") return workload;
     return {
@@ -105,6 +114,19 @@ export class BoundsExecutor implements Executor {
     }
   }
 }
+
+/** Whether a policy's bounds have been written before, and changed by somebody since: theirs stand. */
+export function isLeftByHand(
+  object: AutoscalerObject,
+  wanted: { readonly policy: string; readonly min: number; readonly max: number },
+): boolean {
+  const state = boundsStateOf(object);
+  const { min, max } = effective(object, state);
+  return (min !== wanted.min || max !== wanted.max) && nextBounds(state, wanted) === undefined;
+}
+
+/** The least that the minimum of an autoscaler can be. */
+export const leastMinOf = (object: AutoscalerObject): number => (object.kind === "ScaledObject" ? 0 : 1);
 
 /** The autoscaler that has a target. */
 export function autoscalerOf({ writer }: FoundTarget): AutoscalerObject | undefined {

@@ -30,8 +30,11 @@ export type Applied =
  * one write under the given resourceVersion, and never a second.
  */
 export interface Executor {
-  /** What the target is now. Never rejects but by `signal`. */
-  observe(target: FoundTarget, signal: AbortSignal): Promise<TargetObservation>;
+  /**
+   * What the target is now. Never rejects but by `signal`.
+   * @param fresh asks for it, where a watch that is behind will not do
+   */
+  observe(target: FoundTarget, signal: AbortSignal, fresh: boolean): Promise<TargetObservation>;
   /** @param reason for people, where the write has a place for it */
   apply(target: FoundTarget, wanted: Wanted, reason: string): Promise<Applied>;
 }

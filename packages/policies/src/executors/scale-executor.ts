@@ -1,20 +1,13 @@
-import { errorText } from "@elasti/core";
+import { ElastiError, errorText } from "@elasti/core";
 import { isConflict } from "@elasti/kube";
-import { isCertainlyNotWritten, type TargetRef } from "@elasti/scaling";
+import { isCertainlyNotWritten, type ScaleHandler } from "@elasti/scaling";
 import type { TargetObservation } from "../contracts.ts";
 import type { ClusterSources } from "../targets/cluster-sources.ts";
 import type { FoundTarget } from "../targets/target-resolver.ts";
 import type { Applied, Executor, Wanted } from "./executor.ts";
 
 /** The part of the ScaleHandler that is needed. */
-export interface ReplicaWriter {
-  /** One PATCH of `/scale` under a resourceVersion. @throws ELASTI_SCALE_*, with a conflict as its cause where it was one */
-  set(request: {
-    readonly ref: TargetRef;
-    readonly replicas: number;
-    readonly resourceVersion: string;
-  }): Promise<"done" | "conflict">;
-}
+export type ReplicaWriter = Pick<ScaleHandler, "set" | "read">;
 
 /** Moves the replicas of workloads with a scale subresource. */
 export class ScaleExecutor implements Executor {
@@ -26,16 +19,34 @@ export class ScaleExecutor implements Executor {
     this.#writer = writer;
   }
 
-  async observe(target: FoundTarget): Promise<TargetObservation> {
-    return observeWorkload(this.#sources, target);
+  async observe(target: FoundTarget, _signal: AbortSignal, fresh: boolean): Promise<TargetObservation> {
+    const seen = observeWorkload(this.#sources, target);
+    const state = this.#sources.workload(target.workload);
+    if (!fresh || seen.kind !== "found" || state.kind !== "found") return seen;
+    try {
+      const { replicas, resourceVersion } = await this.#writer.read(state.ref);
+      return { ...seen, replicas, resource_version: resourceVersion };
+    } catch (error) {
+      return { kind: "unknown", message: errorText(error) };
+    }
   }
 
-  async apply(target: FoundTarget, { replicas, resourceVersion }: Wanted): Promise<Applied> {
+  async apply(target: FoundTarget, { replicas, resourceVersion }: Wanted, reason: string): Promise<Applied> {
     const state = this.#sources.workload(target.workload);
     if (state.kind !== "found") return { kind: "failed", message: state.message };
-    if (state.replicas === replicas && state.resourceVersion === resourceVersion) return { kind: "unchanged" };
+    // where an ElastiService names the target, zero and the way back are for its own machine
+    const mayCrossZero = target.elastiServices.length === 0;
     try {
-      return { kind: await this.#writer.set({ ref: state.ref, replicas, resourceVersion }) };
+      const { outcome } = await this.#writer.set({ ref: state.ref, replicas, resourceVersion, reason, mayCrossZero });
+      switch (outcome) {
+        case "set":
+          return { kind: "done" };
+        case "already-so":
+          return { kind: "unchanged" };
+        case "conflict":
+        case "one-door":
+          return { kind: "conflict" };
+      }
     } catch (error) {
       return appliedOf(error);
     }
@@ -65,5 +76,6 @@ function phaseOf({ elastiServices }: FoundTarget): string | undefined {
 /** What a failed write came to. */
 export function appliedOf(error: unknown): Applied {
   if (isConflict(error)) return { kind: "conflict" };
-  return { kind: isCertainlyNotWritten(error) ? "failed" : "unknown", message: errorText(error) };
+  const cause = error instanceof ElastiError && error.cause !== undefined ? error.cause : error;
+  return { kind: isCertainlyNotWritten(cause) ? "failed" : "unknown", message: errorText(error) };
 }

@@ -17,6 +17,8 @@ export type WorkloadState =
       /** spec.replicas. */
       readonly replicas: number;
       readonly resourceVersion: string;
+      /** The record of an override in its annotations. */
+      readonly override?: string | undefined;
     }
   | { readonly kind: "missing" | "unknown"; readonly message: string };
 

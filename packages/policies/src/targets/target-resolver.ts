@@ -10,20 +10,24 @@ export type TargetWriter =
   | { readonly kind: "hpa"; readonly object: HorizontalPodAutoscaler }
   | { readonly kind: "keda"; readonly object: ScaledObject };
 
-/** What a policy's target_ref stands for now. */
-export type ResolvedTarget =
-  | {
-      readonly kind: "found";
-      readonly workload: WorkloadReference;
-      readonly writer: TargetWriter;
-      /** Those that name the workload: then zero has one door. */
-      readonly elastiServices: readonly ElastiService[];
-    }
-  /** `missing`: it will be acted on when it comes. `unknown`: not seen yet. */
-  | { readonly kind: "missing" | "unknown"; readonly message: string };
+/** What there is to write to. */
+export interface FoundTarget {
+  readonly kind: "found";
+  readonly workload: WorkloadReference;
+  readonly writer: TargetWriter;
+  /** Those that name the workload: then zero has one door. */
+  readonly elastiServices: readonly ElastiService[];
+}
 
-export type FoundTarget = Extract<ResolvedTarget, { kind: "found" }>;
-type Waiting = Extract<ResolvedTarget, { message: string }>;
+type Waiting =
+  /** It will be acted on when it comes. */
+  | { readonly kind: "missing"; readonly message: string }
+  /** Not seen yet. */
+  | { readonly kind: "unknown"; readonly message: string };
+
+/** What a policy's target_ref stands for now. */
+export type ResolvedTarget = FoundTarget | Waiting;
+
 const missing = (message: string): Waiting => ({ kind: "missing", message });
 
 /** Finds out what is behind a target_ref, by what the watches know. */

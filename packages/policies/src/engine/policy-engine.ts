@@ -1,0 +1,299 @@
+import { type Clock, ElastiError, errorText, type Logger, type Metrics } from "@elasti/core";
+import PQueue from "p-queue";
+import type { Store } from "../contracts.ts";
+import { policyErrors } from "../errors.ts";
+import type { Policy } from "../schema/policy.ts";
+import type { ClusterSources } from "../targets/cluster-sources.ts";
+import type { VoteSink } from "./contracts.ts";
+import { type EngineMetrics, engineMetrics } from "./engine-metrics.ts";
+import type { Evaluated, Evaluator } from "./evaluator.ts";
+import { HistoryBuffer } from "./history-buffer.ts";
+import type { Releaser } from "./releaser.ts";
+import { Roster } from "./roster.ts";
+import { StateKeeper } from "./state-keeper.ts";
+import { Timetable } from "./timetable.ts";
+
+export interface PolicyEngineOptions {
+  readonly store: Store;
+  readonly evaluator: Pick<Evaluator, "look" | "run">;
+  readonly releaser: Pick<Releaser, "release">;
+  readonly sources: Pick<ClusterSources, "forget">;
+  readonly votes: VoteSink;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Between two evaluations of a policy. */
+  readonly intervalMs: number;
+  /** Evaluations at once. */
+  readonly concurrency?: number;
+  /** Longest time of one evaluation. */
+  readonly deadlineMs?: number;
+  /** Entries of history older than this are removed. */
+  readonly retentionMs: number;
+  readonly random?: () => number;
+}
+
+export type EngineHealth =
+  /** `following`: another replica evaluates. `paused`: the database cannot be used, and nothing is evaluated. */
+  | { readonly state: "following" | "running" }
+  | { readonly state: "paused"; readonly message: string; readonly sinceMs: number };
+
+const purgeEveryMs = 60_000;
+const purgeAtOnce = 5_000;
+/** A tick is a second, or the whole interval where that is shorter. */
+const tickMs = 1_000;
+
+interface Term {
+  readonly signal: AbortSignal;
+  readonly mayWrite: () => boolean;
+  readonly timetable: Timetable;
+  readonly roster: Roster;
+}
+
+/**
+ * Evaluates every enabled policy once per interval, on the leader only. What is about to be done is kept before it is done, under
+ * the number of the leader's term, so that two leaders in a row do it once. While the database cannot be used nothing is
+ * evaluated; what is to be recorded waits.
+ */
+export class PolicyEngine {
+  readonly #options: PolicyEngineOptions;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #keeper: StateKeeper;
+  readonly history: HistoryBuffer;
+  readonly #queue: PQueue;
+  readonly #metrics: EngineMetrics;
+  /** By policy: its evaluation, of which there is one at a time. */
+  readonly #running = new Map<string, Promise<unknown>>();
+  #term: Term | undefined;
+  #loop: Promise<void> = Promise.resolve();
+  #paused: { readonly message: string; readonly sinceMs: number } | undefined;
+  #purgeAtMs = 0;
+  #releaseAtMs = 0;
+
+  constructor(options: PolicyEngineOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#keeper = new StateKeeper(options.store.states, 1.5 * options.intervalMs);
+    this.history = new HistoryBuffer(options.store.history, options.logger);
+    this.#queue = new PQueue({ concurrency: options.concurrency ?? 32 });
+    this.#metrics = engineMetrics(options.metrics, {
+      policies: () => this.#term?.roster.size ?? 0,
+      running: () => this.health.state === "running",
+      databaseUp: () => this.#paused === undefined,
+      historyWaiting: () => this.history.waiting,
+      historyDropped: () => this.history.dropped,
+    });
+  }
+
+  get health(): EngineHealth {
+    if (this.#term === undefined) return { state: "following" };
+    return this.#paused === undefined ? { state: "running" } : { state: "paused", ...this.#paused };
+  }
+
+  /**
+   * Evaluates until `signal` aborts.
+   * @param mayWrite whether this replica leads at this very moment
+   */
+  lead(signal: AbortSignal, mayWrite: () => boolean): void {
+    const before = this.#loop;
+    this.#loop = (async () => {
+      await before;
+      if (!signal.aborted) await this.#lead(signal, mayWrite);
+    })();
+  }
+
+  /** What this policy decides as soon as it can be asked: something about its target has changed. */
+  hurry(policyId: string): void {
+    this.#term?.timetable.hurry(policyId);
+  }
+
+  /** The policies that are evaluated here. */
+  get(policyId: string): Policy | undefined {
+    return this.#term?.roster.get(policyId);
+  }
+
+  /** Waits until nothing is under way any more; `signal` of `lead` must have aborted. */
+  async close(): Promise<void> {
+    await this.#loop;
+    await this.history.flush();
+  }
+
+  /**
+   * Evaluates a policy now, enabled or not.
+   * @throws ELASTI_POLICY_NOT_LEADING where it is to be done and another replica has to do it, ELASTI_POLICY_DATABASE
+   */
+  async evaluate(
+    policy: Policy,
+    { dryRun, by, signal }: { readonly dryRun: boolean; readonly by: string; readonly signal: AbortSignal },
+  ): Promise<Evaluated> {
+    const { evaluator, store } = this.#options;
+    if (dryRun) {
+      const kept = this.#keeper.get(policy.id) ?? (await store.states.get(policy.id));
+      try {
+        return await evaluator.look(policy, kept, signal);
+      } finally {
+        if (this.get(policy.id) === undefined) this.#forget(policy.id);
+      }
+    }
+    const term = this.#term;
+    if (term === undefined || !this.#keeper.begun)
+      throw policyErrors.ELASTI_POLICY_NOT_LEADING("another replica evaluates the policies: ask again");
+    return await this.#alone(policy.id, () =>
+      this.#evaluated(policy, { ...term, signal: AbortSignal.any([signal, term.signal]) }, by),
+    );
+  }
+
+  async #lead(signal: AbortSignal, mayWrite: () => boolean): Promise<void> {
+    const { intervalMs, random = Math.random, store } = this.#options;
+    const slots = Math.max(1, Math.round(intervalMs / tickMs));
+    const timetable = new Timetable({ intervalMs, slots, phaseMs: random() * intervalMs, nowMs: this.#clock.now() });
+    const roster = new Roster(store.policies, timetable, (id) => this.#forget(id));
+    const term: Term = { signal, mayWrite, timetable, roster };
+    this.#term = term;
+    try {
+      while (!signal.aborted) {
+        await this.#tick(term);
+        await this.#clock.sleep(timetable.slotMs, signal).catch(() => undefined);
+      }
+      this.#queue.clear();
+      await Promise.allSettled(this.#running.values());
+      // what was done is to be known to whoever leads next
+      await this.#keeper
+        .flush()
+        .catch((error: unknown) => this.#logger.warn({ error: errorText(error) }, "states not kept"));
+      await this.history.flush();
+    } finally {
+      this.#term = undefined;
+      this.#paused = undefined;
+      this.#keeper.end();
+      for (const id of roster.ids()) this.#forget(id);
+    }
+  }
+
+  async #tick(term: Term): Promise<void> {
+    try {
+      if (!this.#keeper.begun) await this.#keeper.begin();
+      const changed = await term.roster.refresh();
+      await this.#keeper.flush();
+      const written = await this.history.flush();
+      if (!written) throw policyErrors.ELASTI_POLICY_DATABASE("history cannot be written");
+      await this.#purge();
+      this.#resume();
+      await this.#release(term, changed);
+    } catch (error) {
+      if (!term.signal.aborted) this.#pause(error);
+      return;
+    }
+    for (const id of term.timetable.due(this.#clock.now())) {
+      if (this.#running.has(id)) this.#metrics.evaluated("overrun", 0);
+      else void this.#queue.add(() => this.#due(id, term));
+    }
+  }
+
+  async #due(id: string, term: Term): Promise<void> {
+    const policy = term.roster.get(id);
+    if (policy === undefined || term.signal.aborted || !term.mayWrite() || this.#paused !== undefined) return;
+    try {
+      await this.#alone(id, () => this.#evaluated(policy, term));
+    } catch (error) {
+      if (term.signal.aborted) return;
+      this.#failed(policy, error);
+    }
+  }
+
+  /** One evaluation within its deadline, with what came of it kept. */
+  async #evaluated(policy: Policy, term: Term, by?: string): Promise<Evaluated> {
+    const { evaluator, intervalMs, deadlineMs = Math.min(20_000, Math.max(2_000, intervalMs)) } = this.#options;
+    const begun = this.#clock.monotonic();
+    const deadline = new AbortController();
+    const timer = this.#clock.after(deadlineMs, () =>
+      deadline.abort(new Error(`the evaluation took more than ${deadlineMs} ms`)),
+    );
+    const seconds = () => (this.#clock.monotonic() - begun) / 1_000;
+    try {
+      const evaluated = await evaluator.run(policy, this.#keeper.get(policy.id), {
+        signal: AbortSignal.any([deadline.signal, term.signal]),
+        keep: (state) => this.#keeper.keep(state),
+        mayWrite: () => term.mayWrite() && !term.signal.aborted,
+        ...(by === undefined ? {} : { by }),
+      });
+      this.#keeper.put(evaluated.state);
+      this.history.add(...evaluated.entries);
+      this.#metrics.recorded(evaluated.entries);
+      this.#metrics.heldBack(evaluated.decision);
+      if (evaluated.conflict === true) this.#metrics.conflict();
+      this.#metrics.evaluated("ok", seconds());
+      return evaluated;
+    } catch (error) {
+      this.#metrics.evaluated(deadline.signal.aborted ? "timeout" : "failed", seconds());
+      throw error;
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** One at a time of each policy. */
+  async #alone<T>(id: string, work: () => Promise<T>): Promise<T> {
+    while (this.#running.has(id)) await this.#running.get(id)?.catch(() => undefined);
+    const running = work();
+    this.#running.set(id, running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(id);
+    }
+  }
+
+  #failed(policy: Policy, error: unknown): void {
+    if (error instanceof ElastiError && error.code === "ELASTI_POLICY_DATABASE") this.#pause(error);
+    else if (error instanceof ElastiError && error.code === "ELASTI_POLICY_SUPERSEDED") this.#pause(error);
+    else
+      this.#logger.warn(
+        { namespace: policy.target_ref?.namespace, policy: policy.name, error: errorText(error) },
+        "evaluation of a policy failed",
+      );
+  }
+
+  #pause(error: unknown): void {
+    const superseded = error instanceof ElastiError && error.code === "ELASTI_POLICY_SUPERSEDED";
+    // whoever it was, if we still lead, we begin anew
+    if (superseded) this.#keeper.end();
+    if (this.#paused !== undefined) return;
+    this.#paused = { message: errorText(error), sinceMs: this.#clock.now() };
+    this.#logger.error(
+      { error: errorText(error), reason: superseded ? "superseded" : "database" },
+      "policies are not evaluated",
+    );
+  }
+
+  #resume(): void {
+    if (this.#paused === undefined) return;
+    this.#logger.info({ pausedMs: this.#clock.now() - this.#paused.sinceMs }, "policies are evaluated again");
+    this.#paused = undefined;
+  }
+
+  async #purge(): Promise<void> {
+    const { retentionMs, store } = this.#options;
+    const now = this.#clock.now();
+    if (now < this.#purgeAtMs) return;
+    const removed = await store.history.purge(new Date(now - retentionMs).toISOString(), purgeAtOnce);
+    this.#metrics.purged(removed);
+    // as long as there is more, the next tick goes on
+    this.#purgeAtMs = removed < purgeAtOnce ? now + purgeEveryMs : now;
+  }
+
+  async #release({ roster, mayWrite }: Term, changed: boolean): Promise<void> {
+    const now = this.#clock.now();
+    if (!changed && now < this.#releaseAtMs) return;
+    this.#releaseAtMs = now + this.#options.intervalMs;
+    await this.#options.releaser.release((id) => roster.get(id), mayWrite);
+  }
+
+  #forget(id: string): void {
+    this.#options.votes.vote(id, undefined, undefined);
+    this.#options.sources.forget(id);
+    this.#keeper.forget(id);
+  }
+}
