@@ -1,3 +1,5 @@
+export { type CallersOptions, TokenCallers, type TokenReviewer } from "./access/callers.ts";
+export { KubeAccess, type KubeAccessOptions } from "./access/kube-access.ts";
 export * from "./contracts.ts";
 export { policyBody, ruleBody, scheduleBody } from "./domain/body.ts";
 export { conditionKey, conditionText } from "./domain/conditions.ts";
@@ -16,8 +18,21 @@ export * from "./errors.ts";
 export { type AutoscalerObject, BoundsExecutor } from "./executors/bounds-executor.ts";
 export * from "./executors/executor.ts";
 export { ScaleExecutor } from "./executors/scale-executor.ts";
+export { openApiDocument } from "./http/document.ts";
+export { POLICY_API, policyApi } from "./http/operations.ts";
+export { type PolicyRoutesDeps, policyRoutes } from "./http/plugin.ts";
 export * from "./schema/policy.ts";
 export { type FieldProblem, schemaProblems } from "./schema/problems.ts";
+export type { Access, Caller, Callers, PolicyVerb } from "./service/access.ts";
+export {
+  type ElastiServiceState,
+  type ElastiServiceStates,
+  type WakeReason,
+  wakeReasons,
+} from "./service/elasti-services.ts";
+export type { Evaluation, PolicyEvaluator } from "./service/evaluation.ts";
+export type { Overrides, OverrideTarget } from "./service/overrides.ts";
+export { type PolicyServices, type PolicyServicesDeps, policyServices } from "./service/services.ts";
 export * from "./store/index.ts";
 export * from "./targets/cluster-sources.ts";
 export * from "./targets/target-resolver.ts";
