@@ -165,12 +165,18 @@ function awakeDecision(round: Round, found: Found, want: Want): Decision {
   const more = has === undefined ? want.to - from : given.min - has.min || given.max - has.max;
   const count = has === undefined ? `${from} -> ${want.to}` : `${has.min}..${has.max} -> ${given.min}..${given.max}`;
   const conflict = bounds.conflict === undefined ? "" : `; ${bounds.conflict}`;
+  // the bounds of an autoscaler follow an open window without anybody asking for a count
+  const byMin = has?.min === given.min ? undefined : bounds.minWindow;
+  const window = want.triggeredBy === null && has !== undefined ? (byMin ?? bounds.maxWindow) : undefined;
+  const direction = more > 0 ? "scale_up" : "scale_down";
   return {
     ...common,
     ...(has === undefined ? {} : { bounds: given }),
-    action: moves ? (want.action ?? (more > 0 ? "scale_up" : "scale_down")) : "none",
+    action: moves ? (want.action ?? (window === undefined ? direction : "scheduled")) : "none",
     desired_replicas: want.to,
-    triggered_by: want.triggeredBy ?? (moves ? "bounds" : null),
+    triggered_by: !moves
+      ? want.triggeredBy
+      : (want.triggeredBy ?? (window === undefined ? "bounds" : `schedule:${window.id}`)),
     reason: `${moves ? `${count}: ` : ""}${want.reason}${conflict}`,
     held_back: want.heldBack ?? null,
     wants_zero: asksForZero(round, want),
