@@ -17,7 +17,7 @@ import type { ClusterSources } from "../targets/cluster-sources.ts";
 import type { FoundTarget, ResolvedTarget, TargetResolver, TargetWriter } from "../targets/target-resolver.ts";
 import type { TargetEvents, VoteSink } from "./contracts.ts";
 import { actionEntry, actionOf, decisionEntry, type EntryContext, markOf } from "./decision-log.ts";
-import { settle } from "./intents.ts";
+import { type Settled, settle } from "./intents.ts";
 import { overridesOn } from "./overrides.ts";
 import { isSuppressed, type Plan, planOf } from "./plan.ts";
 
@@ -147,7 +147,6 @@ export class Evaluator {
           named: resolved.kind === "found" && resolved.elastiServices.length > 0,
           last: before.arbitrated,
         });
-    const landed = settled?.outcome === "landed" && intent !== null;
     return {
       resolved,
       target,
@@ -156,7 +155,7 @@ export class Evaluator {
       undone: isOpen ? { ...undone, intent } : undone,
       plan,
       nowMs,
-      settled: landed ? [{ ...intent.entry, outcome: "executed" }] : [],
+      settled: intent === null ? [] : settledEntries(intent.entry, settled?.outcome),
     };
   }
 
@@ -285,6 +284,13 @@ export class Evaluator {
   #executorOf({ writer }: FoundTarget): Executor {
     return this.#deps.executors[writer.kind];
   }
+}
+
+/** What history says of an action once it is known what came of it. */
+function settledEntries(entry: HistoryEntry, outcome: Settled["outcome"] | undefined): HistoryEntry[] {
+  if (outcome === "landed") return [entry];
+  if (outcome !== "overtaken") return [];
+  return [{ ...entry, outcome: "failed", reason: `${entry.reason}; somebody else has changed the target meanwhile` }];
 }
 
 /** The outcome where nothing is written. */

@@ -88,6 +88,9 @@ export function planOf(options: {
   if (replicas !== undefined) return { ...said, write: { replicas } };
   if (bounds !== undefined && autoscaler !== undefined) {
     const wanted = { min: Math.max(bounds.min, leastMinOf(autoscaler)), max: Math.max(bounds.max, 1) };
+    // what was asked for is less than an HPA can have
+    if (wanted.min === target.bounds?.min && wanted.max === target.bounds.max && !isPin)
+      return { ...said, heldBack: { by: "autoscaler", message: `an HPA cannot have less than ${wanted.min}` } };
     if (isLeftByHand(autoscaler, { policy: policy.id, ...wanted })) return { ...said, heldBack: byHand };
     const within = Math.max(bounds.min, Math.min(target.replicas, bounds.max));
     return { ...said, write: { replicas: within, bounds: wanted, ...(isPin ? { pinned: pin.replicas } : {}) } };

@@ -86,6 +86,12 @@ export class TargetTypes {
     return [...this.#types.keys()];
   }
 
+  /** By name, whether a policy has to say which object it means: one of a user's own type may only wait for it. */
+  get references(): Readonly<Record<string, { readonly needsRef: boolean }>> {
+    const isBuiltIn = (name: string): boolean => builtIn.some((type) => type.name === name);
+    return Object.fromEntries(this.names.map((name) => [name, { needsRef: isBuiltIn(name) }]));
+  }
+
   /** The kinds of workloads that targets can be of by configuration, for whoever grants rights. */
   get kinds(): readonly { readonly apiVersion: string; readonly kind: string }[] {
     return [...this.#types.values()].flatMap(({ names }) => (typeof names === "object" ? [names] : []));

@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, suite, test } from "node:test";
+import type { Store } from "../../src/index.ts";
+import { policyErrors } from "../../src/index.ts";
+import { intervalMs, query, upRule, World } from "./world.ts";
+
+let world: World;
+beforeEach(async () => {
+  world = await World.start();
+});
+afterEach(() => world.close());
+
+suite("the engine", () => {
+  test("scales by a rule once it has held for its time, and says so in history and by an event", async () => {
+    const web = world.deployment("web", 1);
+    const policy = await world.policy({ scale_up_rules: [{ ...upRule, duration_seconds: 60 }], cooldown_seconds: 600 });
+    world.readings.values.set("load", 12);
+    const replica = world.replica();
+    await world.pass(59_000);
+    assert.equal(web.replicas, 1);
+    await world.pass(2 * intervalMs);
+    assert.deepEqual(world.cluster.writes, ["web 1->3"]);
+    const [action] = await world.history("action");
+    assert.equal(action?.outcome, "executed");
+    assert.equal(action.action, "scale_up");
+    assert.deepEqual([action.previous_replicas, action.new_replicas], [1, 3]);
+    assert.equal(action.triggered_by, `rule:${policy.scale_up_rules[0]?.id}`);
+    assert.match(action.reason, /load > 10/);
+    assert.match(replica.events.join(), /PolicyScaled p: scale_up from 1 to 3/);
+  });
+
+  test("records a change of decision once, with what held it back", async () => {
+    world.deployment("web", 1);
+    await world.policy({ scale_up_rules: [upRule], cooldown_seconds: 3_600 });
+    world.readings.values.set("load", 12);
+    world.replica();
+    await world.pass(4 * intervalMs);
+    assert.deepEqual(world.cluster.writes, ["web 1->3"]);
+    const held = (await world.history("decision")).filter(({ outcome }) => outcome === "held_back");
+    assert.equal(held.length, 1);
+    assert.match(JSON.stringify(held[0]?.details), /"by":"cooldown"/);
+  });
+
+  test("evaluates each policy once per interval", async () => {
+    world.deployment("web", 1);
+    for (let index = 0; index < 20; index += 1) {
+      await world.policy({ name: `p${index}`, scale_up_rules: [{ ...upRule, metric: query(`q${index}`) }] });
+      world.readings.values.set(`q${index}`, 1);
+    }
+    world.replica();
+    await world.pass(intervalMs);
+    world.readings.asked.length = 0;
+    await world.pass(3 * intervalMs);
+    assert.equal(world.readings.asked.length, 60);
+    assert.equal(new Set(world.readings.asked).size, 20);
+  });
+
+  test("decides again next time when somebody was faster", async () => {
+    const web = world.deployment("web", 1);
+    await world.policy({ scale_up_rules: [upRule], cooldown_seconds: 600 });
+    world.readings.values.set("load", 12);
+    world.cluster.beforeSet = () => {
+      world.cluster.beforeSet = undefined;
+      web.version += 1;
+    };
+    world.replica();
+    await world.pass(intervalMs);
+    await world.pass(intervalMs);
+    assert.deepEqual(world.cluster.writes, ["web 1->3"]);
+    assert.equal((await world.history("action")).length, 1);
+  });
+
+  test("does nothing in shadow, or in a dry run of the whole engine, and records what it would have done", async () => {
+    for (const [name, outcome] of [
+      ["shadow", "shadow"],
+      ["dry", "dry_run"],
+    ] as const) {
+      const web = world.deployment(name, 1);
+      await world.policy({
+        name,
+        shadow: outcome === "shadow",
+        scale_up_rules: [upRule],
+        cooldown_seconds: 3_600,
+        target_ref: { namespace: "default", name },
+      });
+      world.readings.values.set("load", 12);
+      const replica = world.replica({ dryRun: outcome === "dry_run" });
+      await world.pass(3 * intervalMs);
+      await replica.stop();
+      assert.equal(web.replicas, 1);
+      const told = (await world.history("action")).filter(({ policy_name }) => policy_name === name);
+      assert.deepEqual(
+        told.map((entry) => [entry.outcome, entry.dry_run, entry.new_replicas]),
+        [[outcome, true, 3]],
+      );
+      await world.store.policies.delete((await world.store.policies.byName(name))!.id);
+    }
+    assert.deepEqual(world.cluster.writes, []);
+  });
+
+  test("gives up an evaluation at its deadline, and the others go on", async () => {
+    world.deployment("web", 1);
+    await world.policy({ scale_up_rules: [upRule] });
+    world.readings.silent = true;
+    world.replica({ deadlineMs: 5_000 });
+    await world.pass(intervalMs);
+    world.readings.silent = false;
+    world.readings.values.set("load", 12);
+    await world.pass(intervalMs);
+    assert.deepEqual(world.cluster.writes, ["web 1->3"]);
+  });
+
+  test("waits for a target that is not there yet, and says so", async () => {
+    await world.policy({ scale_up_rules: [upRule] });
+    world.readings.values.set("load", 12);
+    world.replica();
+    await world.pass(intervalMs);
+    const [entry] = await world.history();
+    assert.equal(entry?.outcome, "held_back");
+    assert.match(entry.reason, /waiting for the target/);
+    world.deployment("web", 1);
+    await world.pass(intervalMs);
+    assert.deepEqual(world.cluster.writes, ["web 1->3"]);
+  });
+
+  test("takes up a new policy at once, and lets a deleted one go", async () => {
+    world.deployment("web", 1);
+    world.readings.values.set("load", 12);
+    world.replica();
+    await world.pass(2_000);
+    const policy = await world.policy({ scale_up_rules: [upRule], cooldown_seconds: 600 });
+    await world.pass(3_000);
+    assert.deepEqual(world.cluster.writes, ["web 1->3"]);
+    assert.ok(world.cluster.wanted.has(policy.id));
+    await world.store.policies.delete(policy.id);
+    await world.pass(2_000);
+    assert.ok(!world.cluster.wanted.has(policy.id));
+  });
+
+  test("removes history at the end of its time", async () => {
+    world.deployment("web", 1);
+    await world.policy({ scale_up_rules: [upRule], cooldown_seconds: 600 });
+    world.readings.values.set("load", 12);
+    world.replica({ retentionMs: 600_000 });
+    await world.pass(intervalMs);
+    assert.equal((await world.history("action")).length, 1);
+    world.readings.values.set("load", 1);
+    await world.pass(700_000);
+    assert.equal((await world.history("action")).length, 0);
+  });
+});
+
+suite("an engine whose database goes away", () => {
+  /** The store, of which any call fails while it is away. */
+  function fragile(store: Store): { store: Store; away: boolean } {
+    const state = { away: false, store };
+    const wrap = <T extends object>(inner: T): T =>
+      new Proxy(inner, {
+        get(target, key) {
+          const value = Reflect.get(target, key, target) as unknown;
+          if (typeof value === "function")
+            return (...args: unknown[]) => {
+              if (state.away) throw policyErrors.ELASTI_POLICY_DATABASE("it is away");
+              return Reflect.apply(value, target, args);
+            };
+          return typeof value === "object" && value !== null ? wrap(value) : value;
+        },
+      });
+    state.store = wrap(store);
+    return state;
+  }
+
+  test("pauses, says so, does nothing that it could not keep, and goes on when it is back", async () => {
+    const web = world.deployment("web", 1);
+    await world.policy({ scale_up_rules: [upRule], cooldown_seconds: 600 });
+    world.readings.values.set("load", 1);
+    const database = fragile(world.store);
+    const replica = world.replica({ store: database.store });
+    await world.pass(intervalMs);
+    const state = (): string => replica.engine.health.state;
+    assert.equal(state(), "running");
+    database.away = true;
+    world.readings.values.set("load", 12);
+    await world.pass(2 * intervalMs);
+    assert.equal(state(), "paused");
+    assert.equal(web.replicas, 1);
+    database.away = false;
+    await world.pass(intervalMs);
+    assert.equal(state(), "running");
+    assert.deepEqual(world.cluster.writes, ["web 1->3"]);
+    assert.equal((await world.history("action")).length, 1);
+  });
+
+  test("keeps what it did until the database has it", async () => {
+    world.deployment("web", 1);
+    await world.policy({ scale_up_rules: [upRule], cooldown_seconds: 600 });
+    world.readings.values.set("load", 12);
+    const database = fragile(world.store);
+    world.cluster.afterSet = () => {
+      database.away = true;
+    };
+    const replica = world.replica({ store: database.store });
+    await world.pass(2 * intervalMs);
+    assert.equal(replica.engine.history.waiting, 1);
+    assert.equal((await world.history("action")).length, 0);
+    database.away = false;
+    await world.pass(intervalMs);
+    assert.deepEqual(
+      (await world.history("action")).map(({ outcome }) => outcome),
+      ["executed"],
+    );
+    assert.deepEqual(world.cluster.writes, ["web 1->3"]);
+  });
+});
