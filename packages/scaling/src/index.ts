@@ -18,11 +18,16 @@ export type {
 } from "./scale-requests.ts";
 export * from "./scale-target.ts";
 export * from "./scalers/combine.ts";
-export { type PrometheusSettings, type PrometheusTrigger, prometheusSettings } from "./scalers/prometheus-metadata.ts";
+export {
+  type PrometheusSettings,
+  type PrometheusTrigger,
+  prometheusSettings,
+  readPrometheusMetadata,
+} from "./scalers/prometheus-metadata.ts";
 export { PrometheusScaler } from "./scalers/prometheus-scaler.ts";
 export * from "./scalers/query-client.ts";
 export * from "./scalers/registry.ts";
 export * from "./scalers/scaler.ts";
-export { ServerPolicy } from "./scalers/server-policy.ts";
+export { guardedLookup, ServerPolicy } from "./scalers/server-policy.ts";
 export * from "./scalers/traffic-scaler.ts";
 export * from "./schedules/index.ts";

@@ -1,6 +1,4 @@
 import { hash } from "node:crypto";
-import { lookup as systemLookup } from "node:dns";
-import type { LookupFunction } from "node:net";
 import {
   type Clock,
   type Counter,
@@ -17,7 +15,7 @@ import Agent from "undici/lib/dispatcher/agent.js";
 import { scalingErrors } from "../errors.ts";
 import { failure, parseAnswer, type QueryAnswer, queryFailures } from "./prometheus-answer.ts";
 import type { SampleOptions } from "./scaler.ts";
-import { isProtectedAddress, ServerPolicy } from "./server-policy.ts";
+import { guardedLookup, ServerPolicy } from "./server-policy.ts";
 
 export interface Query {
   /** Base address without a trailing slash, e.g. `http://prometheus:9090/prefix`. */
@@ -237,19 +235,6 @@ export class QueryClient {
     }
   }
 }
-
-/** Resolves as the system does, and fails where the name leads to a protected address. */
-const guardedLookup: LookupFunction = (hostname, options, callback) => {
-  systemLookup(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error !== null) return callback(error, "", 4);
-    const [first] = addresses;
-    if (first === undefined || addresses.some(({ address }) => isProtectedAddress(address))) {
-      return callback(Object.assign(new Error("protected address"), { code: "ELASTI_ADDRESS_PROTECTED" }), "", 4);
-    }
-    if (options.all === true) callback(null, addresses);
-    else callback(null, first.address, first.family);
-  });
-};
 
 function keyOf({ server, query, headers, timeoutMs }: Query): string {
   const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -1,4 +1,5 @@
-import { BlockList, isIP } from "node:net";
+import { lookup as systemLookup } from "node:dns";
+import { BlockList, isIP, type LookupFunction } from "node:net";
 
 /**
  * Where queries may go. Triggers are written by tenants and asked by the operator, so their addresses are a way to make the
@@ -63,3 +64,16 @@ export function isProtectedAddress(address: string): boolean {
   if (family === 0) return true;
   return protectedAddresses.check(address, family === 4 ? "ipv4" : "ipv6");
 }
+
+/** Resolves as the system does, and fails with ELASTI_ADDRESS_PROTECTED where the name leads to a protected address. */
+export const guardedLookup: LookupFunction = (hostname, options, callback) => {
+  systemLookup(hostname, { ...options, all: true }, (error, addresses) => {
+    if (error !== null) return callback(error, "", 4);
+    const [first] = addresses;
+    if (first === undefined || addresses.some(({ address }) => isProtectedAddress(address))) {
+      return callback(Object.assign(new Error("protected address"), { code: "ELASTI_ADDRESS_PROTECTED" }), "", 4);
+    }
+    if (options.all === true) callback(null, addresses);
+    else callback(null, first.address, first.family);
+  });
+};
