@@ -422,6 +422,30 @@ describe("prove", () => {
       assert.deepEqual(scales(state).slice(5), [4, 8]);
     });
 
+    it("takes from those that can be told how much longer is long enough", async () => {
+      const r1 = await world.join("r1");
+      const state = dialer(r1, "10.1.0.1", (openMs, i) => ({
+        at: r1,
+        openMs: Math.max(1, openMs + (i % 4 < 2 ? 40 : -40)),
+        ...(i % 2 === 0 ? {} : { address: "10.0.0.9", port: i }),
+      }));
+      const outcome = world.hub.prove({ ...request, timeoutMs: 15_000, resolvers: ["r1"] });
+      await dialled(r1, state, 2);
+      assert.deepEqual(await outcome, { ok: true });
+      assert.deepEqual(scales(state), [1, 8]);
+    });
+
+    it("opens no connection that could not be closed in time", async () => {
+      const r1 = await world.join("r1");
+      const state = dialer(r1, "10.1.0.1", (_, i) => ({ at: r1, openMs: 999, ...(i === 0 ? {} : { port: 9 }) }));
+      const outcome = world.hub.prove({ ...request, timeoutMs: 3_000, resolvers: ["r1"] });
+      await dialled(r1, state, 2);
+      await world.clock.advance(3_000);
+      assert.equal((await outcome).ok, false);
+      // of 15, by the jitter; of the 3 s two are left when the second round begins
+      assert.deepEqual(scales(state).slice(0, 2), [1, 4]);
+    });
+
     it("says that connections cannot be told where they jitter even more", async () => {
       const r1 = await world.join("r1");
       const state = dialer(r1, "10.1.0.1", (_, i) => ({ at: r1, address: "10.0.0.9", port: i + 1, openMs: 999 }));

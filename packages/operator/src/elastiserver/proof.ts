@@ -38,9 +38,12 @@ export const longestOpenMs = 65;
 
 /**
  * By how much connections may be open longer, and durations lie further apart: where clocks of durations jitter by more than
- * the first tolerance a longer round still succeeds, and is as telling. Beyond this one round would take too long.
+ * the first tolerance a longer round still succeeds, and is as telling. Beyond this one round would take too long, and
+ * resolvers open no connection for more than a second.
  */
-export const largestScale = 8;
+export const largestScale = 15;
+/** How long the connections of one round are open together, in ms, on average, at scale 1. */
+export const meanRoundMs = (dialCount * (shortestOpenMs + longestOpenMs)) / 2;
 
 /** Steps of one search before it gives up: a few ms. A quiet service has as many records as dials and needs no more steps than that. */
 const searchBudget = 5_000;
@@ -119,6 +122,19 @@ function takeExact(
     rest.set(resolver, unmatched);
   }
   return { rest, left: accepted.filter((peer) => !taken.has(peer)) };
+}
+
+/** By how much the two sides' ideas of one duration lay apart at most, where an address tells which is which; undefined where none does. */
+export function jitterOf(
+  dials: ReadonlyMap<string, readonly Dial[]>,
+  accepted: readonly SilentPeer[],
+): number | undefined {
+  const byPeer = new Map(accepted.map((peer) => [peerOf(peer), peer]));
+  const apart = [...dials.values()].flat().flatMap((dial) => {
+    const peer = byPeer.get(peerOf(dial));
+    return peer === undefined ? [] : [Math.abs(peer.openMs - dial.openMs)];
+  });
+  return apart.length === 0 ? undefined : Math.max(...apart);
 }
 
 /** Finds the dials of one resolver among what the ones before it have left. */

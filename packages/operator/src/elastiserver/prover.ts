@@ -8,8 +8,10 @@ import {
   dialCount,
   drawDurations,
   type Evidence,
+  jitterOf,
   judge,
   largestScale,
+  meanRoundMs,
   type SilentPeer,
 } from "./proof.ts";
 import type { DialledLine, SessionDirectory, SilentLine } from "./session-directory.ts";
@@ -43,6 +45,8 @@ const lateReportsMs = 600;
 const diallingSlack = 1.5;
 const diallingSlackMs = 2_000;
 const pauseMs = 250;
+/** Connections that cannot be told by their address may jitter by so much more than those that can. */
+const jitterMargin = 1.5;
 /** Accepted connections kept per proof; the oldest go first. */
 const maxAccepted = 2_000;
 
@@ -115,12 +119,21 @@ export class Prover {
     this.#proofs.add(proof);
     try {
       const first = this.#scale;
-      for (let open = resolvers, scale = first; open.length > 0; ) {
-        const { still, jitter } = await this.#round(request, proof, open, scale);
+      const until = this.#clock.monotonic() + request.timeoutMs;
+      for (let open = resolvers, wanted = first; ; ) {
+        // a round that cannot end in time proves nothing
+        const fitting = (until - this.#clock.monotonic() - lateReportsMs) / meanRoundMs;
+        const scale = Math.max(1, Math.min(wanted, fitting));
+        const { still, scaleWanted } = await this.#round(request, proof, open, scale);
         open = still;
-        if (open.length === 0) this.#scale = scale === first ? Math.max(1, scale / 2) : scale;
-        else await this.#clock.sleep(pauseMs, proof.abort.signal);
-        if (jitter) scale = Math.min(2 * scale, largestScale);
+        wanted = scaleWanted;
+        if (open.length === 0) {
+          this.#scale = scale === first ? Math.max(1, scale / 2) : scale;
+          break;
+        }
+        // also for others, and if this one ends in vain
+        this.#scale = Math.max(this.#scale, wanted);
+        await this.#clock.sleep(pauseMs, proof.abort.signal);
       }
       return { ok: true };
     } catch (error) {
@@ -133,13 +146,8 @@ export class Prover {
     }
   }
 
-  /** @returns the resolvers that are not proven, and whether only jitter stands in their way */
-  async #round(
-    request: ProveRequest,
-    proof: Proof,
-    resolvers: readonly string[],
-    scale: number,
-  ): Promise<{ still: string[]; jitter: boolean }> {
+  /** @returns the resolvers that are not proven, and the scale that another round should have */
+  async #round(request: ProveRequest, proof: Proof, resolvers: readonly string[], scale: number): Promise<Conclusion> {
     const { namespace, service, address, port } = request;
     const over = Promise.withResolvers<void>();
     const round: Round = {
@@ -250,24 +258,35 @@ function unproven(round: Round): number {
   return [...evidence.values()].filter((value) => !proven(value)).length;
 }
 
-function conclude(proof: Proof, round: Round, resolvers: readonly string[]): { still: string[]; jitter: boolean } {
-  const evidence = judge(round.dials, round.accepted, matchOptionsOf(round));
-  if (resolvers.every((id) => proven(evidence.get(id)))) return { still: [], jitter: false };
+/** The resolvers that are not proven, and the scale that another round should have. */
+interface Conclusion {
+  readonly still: string[];
+  readonly scaleWanted: number;
+}
+
+function conclude(proof: Proof, round: Round, resolvers: readonly string[]): Conclusion {
+  const { dials, accepted, scale } = round;
+  const evidence = judge(dials, accepted, matchOptionsOf(round));
+  if (resolvers.every((id) => proven(evidence.get(id)))) return { still: [], scaleWanted: scale };
   // where fewer arrived than were opened, some went elsewhere, and it helps nobody to keep them open for longer
-  const opened = round.dials.values().reduce((sum, dials) => sum + dials.length, 0);
-  const allArrived = round.accepted.length >= opened;
+  const opened = dials.values().reduce((sum, own) => sum + own.length, 0);
+  const allArrived = accepted.length >= opened;
   let missing = false;
   for (const id of resolvers) {
-    const count = round.dials.get(id)?.length ?? 0;
+    const count = dials.get(id)?.length ?? 0;
     if (proven(evidence.get(id))) proof.failures.delete(id);
     else if (count > 0) {
       missing ||= evidence.get(id) === "missing";
       const seen = allArrived
-        ? `its ${count} connections cannot be told among ${round.accepted.length} that arrived, by how long they were open`
+        ? `its ${count} connections cannot be told among ${accepted.length} that arrived, by how long they were open`
         : `of its ${count} connections not all arrived at a resolver`;
       noteFailure(proof, id, "not-seen", seen);
     }
   }
-  // who is known by durations only dials again, too: its evidence may be what another one misses
-  return { still: resolvers.filter((id) => evidence.get(id) !== "exact"), jitter: missing && allArrived };
+  const jitterScale = (jitterMargin * (jitterOf(dials, accepted) ?? 0)) / defaultMatchOptions.toleranceMs;
+  return {
+    // who is known by durations only dials again, too: its evidence may be what another one misses
+    still: resolvers.filter((id) => evidence.get(id) !== "exact"),
+    scaleWanted: missing && allArrived ? Math.min(largestScale, Math.max(2 * scale, jitterScale)) : scale,
+  };
 }
