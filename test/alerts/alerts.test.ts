@@ -46,7 +46,7 @@ describe("the shipped alerts and dashboard, by a real Prometheus", { skip: missi
       resolvers: 2,
       prometheusUrl: standIn.url,
       stops,
-      operatorEnv: { ELASTI_PROOF_TIMEOUT: "10s", ELASTI_PROMETHEUS_ALLOWED_SERVERS: hostAddress },
+      operatorEnv: { ELASTI_PROMETHEUS_ALLOWED_SERVERS: hostAddress },
       resolverEnv: { ELASTI_MAX_HOLDS: `${MAX_HOLDS}` },
     });
   });
