@@ -79,17 +79,21 @@ export class ScheduleWindow {
     const open = this.isOpen(atMs);
     let at = atMs;
     for (let joined = 0; joined < MAX_JOINED; joined += 1) {
-      const candidates = [this.#start.next(at)];
-      if (typeof this.#end === "number") {
-        const end = this.#durationEnd(at, this.#end);
-        if (end !== undefined && end > at) candidates.push(end);
-      } else candidates.push(this.#end.next(at));
-      const next = Math.min(...candidates.filter((one) => one !== undefined));
-      if (next === Number.POSITIVE_INFINITY) return undefined;
+      // what is open can only be closed by an end, and what is closed only be opened by a start
+      const next = open ? this.#endAfter(at) : this.#start.next(at);
+      if (next === undefined) return undefined;
       if (this.#compute(next) !== open) return next;
       at = next;
     }
     return undefined;
+  }
+
+  /** Where it may close after `atMs`; for a duration the next coming, where that is before it has passed. */
+  #endAfter(atMs: number): number | undefined {
+    if (typeof this.#end !== "number") return this.#end.next(atMs);
+    const end = this.#durationEnd(atMs, this.#end);
+    const again = this.#start.next(atMs);
+    return end !== undefined && again !== undefined ? Math.min(end, again) : end;
   }
 
   #durationEnd(atMs: number, durationMs: number): number | undefined {
