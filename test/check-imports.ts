@@ -1,4 +1,5 @@
 import { globSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
 
 /** Which packages each package may import; the arrows of docs/architecture.md. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
@@ -13,12 +14,31 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   cli: ["core", "api", "kube", "local", "operator", "resolver"],
 };
 
-/** Packages of others that only one of ours may touch. */
-const reserved: Readonly<Record<string, string>> = {
-  "@kubernetes/client-node": "kube",
-  "http-proxy-3": "resolver",
-  kysely: "policies",
-  pg: "policies",
+/**
+ * Which rooms each room of the policy engine may import: a handler asks a service, a service a repository by its contract, and
+ * nobody but the store knows of a database. What stands outside of the rooms is everybody's.
+ */
+const rooms: Readonly<Record<string, readonly string[]>> = {
+  schema: [],
+  domain: ["schema"],
+  store: ["domain", "schema"],
+  metrics: ["domain", "schema"],
+  targets: ["domain", "schema"],
+  executors: ["domain", "schema", "targets"],
+  overrides: ["domain", "schema", "targets"],
+  engine: ["domain", "schema", "targets", "executors", "overrides"],
+  service: ["domain", "schema"],
+  access: ["schema", "service"],
+  http: ["domain", "schema", "service"],
+};
+
+/** Packages of others that only one of ours may touch, or only some of its rooms. */
+const reserved: Readonly<Record<string, readonly string[]>> = {
+  "@kubernetes/client-node": ["kube/"],
+  "http-proxy-3": ["resolver/"],
+  kysely: ["policies/src/store/"],
+  // SQL metrics have databases of their own
+  pg: ["policies/src/store/", "policies/src/metrics/"],
 };
 
 const importPattern = /(?:^|\n)\s*(?:import|export)\b[^;"']*?from\s*["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)/g;
@@ -36,12 +56,24 @@ export function checkImports(root: string): string[] {
       }
       if (/^(\.\.\/)+[a-z]+\/src\//.test(name))
         problems.push(`${file}: import another package by its name, not by ${name}`);
-      for (const [library, owner] of Object.entries(reserved)) {
-        if ((name === library || name.startsWith(`${library}/`)) && own !== owner) {
-          problems.push(`${file}: only ${owner} imports ${library}`);
+      const place = file.replaceAll("\\", "/").replace(/^packages\//, "");
+      for (const [library, owners] of Object.entries(reserved)) {
+        if (name !== library && !name.startsWith(`${library}/`)) continue;
+        if (!owners.some((owner) => place.startsWith(owner))) {
+          problems.push(`${file}: only ${owners.join(" and ")} imports ${library}`);
         }
+      }
+      const room = roomOf(place);
+      const other = name.startsWith(".") ? roomOf(posix.join(posix.dirname(place), name)) : undefined;
+      if (room !== undefined && other !== undefined && other !== room && !rooms[room]?.includes(other)) {
+        problems.push(`${file}: room ${room} may not import room ${other} (${name})`);
       }
     }
   }
   return problems;
+}
+
+/** The room of the policy engine that a file is in; undefined for what is outside of them. */
+function roomOf(place: string): string | undefined {
+  return /^policies\/src\/([^/]+)\//.exec(place)?.[1];
 }

@@ -4,6 +4,7 @@ import type {
   HistoryEntry,
   MetricReader,
   MetricSample,
+  MetricTarget,
   PolicyState,
   TargetObservation,
 } from "../contracts.ts";
@@ -12,7 +13,7 @@ import { metricsOf } from "../domain/metric-key.ts";
 import { initialState } from "../domain/state.ts";
 import { autoscalerOf } from "../executors/bounds-executor.ts";
 import type { Executor } from "../executors/executor.ts";
-import type { Policy, PolicyTarget } from "../schema/policy.ts";
+import type { Policy } from "../schema/policy.ts";
 import type { ClusterSources } from "../targets/cluster-sources.ts";
 import type { FoundTarget, ResolvedTarget, TargetResolver, TargetWriter } from "../targets/target-resolver.ts";
 import type { TargetEvents, VoteSink } from "./contracts.ts";
@@ -126,7 +127,7 @@ export class Evaluator {
     signal.throwIfAborted();
     const settled = kept === undefined ? undefined : settle(kept, target);
     const isOpen = settled?.outcome === "open" && intent !== null;
-    const samples = target.kind === "found" ? await this.#samplesOf(policy, policy.target_ref, signal) : emptySamples;
+    const samples = target.kind === "found" ? await this.#samplesOf(policy, resolved, signal) : emptySamples;
     signal.throwIfAborted();
     const nowMs = clock.now();
     const before = settled?.state ?? initialState(policy.id);
@@ -161,11 +162,13 @@ export class Evaluator {
 
   async #samplesOf(
     policy: Policy,
-    target: PolicyTarget | null,
+    resolved: ResolvedTarget,
     signal: AbortSignal,
   ): Promise<ReadonlyMap<string, MetricSample>> {
     const metrics = [...metricsOf(policy)];
-    if (target === null || metrics.length === 0) return emptySamples;
+    if (policy.target_ref === null || resolved.kind !== "found" || metrics.length === 0) return emptySamples;
+    const services = resolved.elastiServices.map(({ spec }) => spec.service);
+    const target: MetricTarget = { ...policy.target_ref, workload: resolved.workload, services };
     const read = metrics.map(
       async ([key, metric]) => [key, await this.#deps.metrics.read(metric, target, signal)] as const,
     );

@@ -1,5 +1,4 @@
 import { Type } from "typebox";
-import { Value } from "typebox/value";
 import { policyErrors } from "../errors.ts";
 import {
   type Metric,
@@ -9,6 +8,7 @@ import {
   SqlMetricSchema,
   TrafficMetricSchema,
 } from "../schema/policy.ts";
+import { type FieldProblem, schemaProblems } from "../schema/problems.ts";
 import { sqlProblem } from "./sql-connection.ts";
 import type { SqlMetric } from "./sql-source.ts";
 import { fillPromql, fillSql, promqlTemplateProblems, sqlTemplateProblems } from "./template.ts";
@@ -18,23 +18,17 @@ export type FullMetric = Exclude<Metric, string>;
 /** A metric as it is asked. */
 export type AskedMetric = Exclude<FullMetric, { source: "sql" }> | ({ readonly source: "sql" } & SqlMetric);
 
-const schemas = {
-  prometheus: PrometheusMetricSchema,
-  resource: ResourceMetricSchema,
-  sql: SqlMetricSchema,
-  traffic: TrafficMetricSchema,
-} as const;
 /** A metric of the catalogue: as in a policy, its query with `${namespace}` and `${name}` of the target. */
-export const CatalogueEntrySchema = Type.Union(Object.values(schemas));
+export const CatalogueEntrySchema = Type.Union([
+  PrometheusMetricSchema,
+  ResourceMetricSchema,
+  SqlMetricSchema,
+  TrafficMetricSchema,
+]);
 
 const MAX_ENTRIES = 1_000;
 const LISTED = 50;
 const namePattern = /^[A-Za-z0-9]([A-Za-z0-9_.:-]{0,251}[A-Za-z0-9])?$/;
-
-interface FieldProblem {
-  readonly field: string;
-  readonly message: string;
-}
 
 /** The configured metrics by their names. */
 export class Catalogue {
@@ -106,25 +100,7 @@ export class Catalogue {
 }
 
 function problemsOf(value: unknown, field: string): FieldProblem[] {
-  const source = typeof value === "object" && value !== null && "source" in value ? value.source : undefined;
-  if (typeof source !== "string" || !Object.hasOwn(schemas, source)) {
-    return [{ field: `${field}.source`, message: `must be one of ${Object.keys(schemas).join(", ")}` }];
-  }
-  const schema = schemas[source as keyof typeof schemas];
-  const problems = Value.Errors(schema, value).flatMap((error) => {
-    const at = `${field}${error.instancePath.replaceAll("/", ".")}`;
-    switch (error.keyword) {
-      // each such property is told by itself
-      case "additionalProperties":
-        return [];
-      case "boolean":
-        return [{ field: at, message: "is not known" }];
-      case "required":
-        return error.params.requiredProperties.map((name) => ({ field: `${at}.${name}`, message: "is required" }));
-      default:
-        return [{ field: at, message: error.message }];
-    }
-  });
+  const problems = schemaProblems(CatalogueEntrySchema, value, field);
   if (problems.length > 0) return problems;
   const metric = value as FullMetric;
   const wrong =

@@ -1,3 +1,4 @@
+import { canonicalJson } from "../domain/content.ts";
 import type { PolicyDraft } from "../schema/policy.ts";
 
 interface Part {
@@ -35,11 +36,5 @@ function kept<T extends Part>(parts: readonly T[], former: readonly T[]): readon
   });
 }
 
-/** What a part says, but for its id and name, whatever the order of its keys: databases change that. */
-function contentOf({ id: _id, name: _name, ...content }: Part): string {
-  return JSON.stringify(content, (_key, value: unknown) =>
-    typeof value === "object" && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
-}
+/** What a part says, but for its id and name. */
+const contentOf = ({ id: _id, name: _name, ...content }: Part): string => canonicalJson(content);

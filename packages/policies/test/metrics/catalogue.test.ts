@@ -84,7 +84,7 @@ describe("the catalogue of metrics", () => {
         ".d.query",
         ".e.query",
         ".e.query",
-        ".f.source",
+        ".f",
         ".g.resource",
       ],
     );
