@@ -31,6 +31,7 @@ export const PolicySchema = object("Policy", {
   created_at: moment,
   updated_at: moment,
 });
+export const CheckAnswer = Type.Object({ policy: object("CheckedPolicy", Type.Required(NewPolicySchema).properties) });
 export const PolicyAnswer = Type.Object({ policy: PolicySchema });
 export const PoliciesAnswer = Type.Object({
   policies: Type.Array(PolicySchema),

@@ -2,7 +2,7 @@ import type { Override, OverrideState } from "@elasti/scaling";
 import type { HistoryEntry, Page, PolicyState } from "../contracts.ts";
 import { policyBody } from "../domain/body.ts";
 import type { Savings } from "../domain/savings.ts";
-import type { Policy } from "../schema/policy.ts";
+import type { Policy, PolicyDraft } from "../schema/policy.ts";
 import type { Evaluation, StateAnswer } from "../service/evaluation.ts";
 import type { IdleAnswer } from "../service/idle.ts";
 import type { PolicySavings, SavingsSummary } from "../service/savings.ts";
@@ -16,6 +16,21 @@ const cents = (value: number): number => Math.round(value * 1e6) / 1e6;
 export function policyView(policy: Policy) {
   const { id, version, created_at, updated_at } = policy;
   return { id, ...policyBody(policy), version, created_at, updated_at };
+}
+
+/** Of a policy that is not kept: its ids would mean nothing. */
+export function checkView(draft: PolicyDraft) {
+  const body = policyBody(draft);
+  const withoutIds = <T extends { id?: string }>(all: readonly T[] = []) => all.map(({ id: _, ...rest }) => rest);
+  const { scale_up_rules, scale_down_rules, schedules } = body;
+  return {
+    policy: {
+      ...body,
+      scale_up_rules: withoutIds(scale_up_rules),
+      scale_down_rules: withoutIds(scale_down_rules),
+      schedules: withoutIds(schedules),
+    },
+  };
 }
 
 export const policiesView = ({ items, total, next }: Page<Policy>) => ({

@@ -42,6 +42,13 @@ export class PolicyService {
     return policy;
   }
 
+  /** What a body would be kept as. Nothing is written, and its name may be taken. @throws ELASTI_POLICY_INVALID */
+  async check(caller: Caller, body: unknown): Promise<PolicyDraft> {
+    const draft = this.#rules.create(body);
+    await this.#guard.policies(caller, "get", namespaceOf(draft));
+    return draft;
+  }
+
   /** @throws ELASTI_POLICY_NOT_FOUND */
   get(caller: Caller, id: string): Promise<Policy> {
     return this.allowed(caller, "get", id);

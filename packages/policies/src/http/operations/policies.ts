@@ -2,11 +2,11 @@ import { policyErrors } from "../../errors.ts";
 import type { Policy } from "../../schema/policy.ts";
 import type { Precondition } from "../../service/policies.ts";
 import type { PolicyServices } from "../../service/services.ts";
-import { MessageAnswer, PoliciesAnswer, PolicyAnswer } from "../answers.ts";
+import { CheckAnswer, MessageAnswer, PoliciesAnswer, PolicyAnswer } from "../answers.ts";
 import { entityTag, ifMatch, isKnown } from "../entity-tags.ts";
 import { type Operation, type OperationAnswer, operation } from "../operation.ts";
 import { NewPolicyBody, PoliciesQuery, PolicyChangeBody, PolicyParams } from "../requests.ts";
-import { policiesView, policyView } from "../views.ts";
+import { checkView, policiesView, policyView } from "../views.ts";
 
 const answered = (status: number, policy: Policy, headers: Record<string, string> = {}): OperationAnswer => ({
   status,
@@ -49,6 +49,17 @@ export function policyOperations({ policies }: Pick<PolicyServices, "policies">,
         const policy = await policies.create(caller, body);
         return answered(201, policy, { location: `${prefix}/policies/${policy.id}` });
       },
+    }),
+    operation({
+      method: "POST",
+      path: "/policies/check",
+      id: "checkPolicy",
+      tag,
+      summary: "Say what a body would be kept as, or everything that is wrong with it; nothing is written",
+      body: NewPolicyBody,
+      bodyCheckedByService: true,
+      answers: { 200: { description: "With every default filled in.", schema: CheckAnswer } },
+      handle: async ({ caller, body }) => ({ status: 200, body: checkView(await policies.check(caller, body)) }),
     }),
     operation({
       method: "GET",
