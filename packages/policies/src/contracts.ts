@@ -190,7 +190,10 @@ export interface PolicyFilter {
 }
 export interface HistoryFilter {
   readonly kind?: HistoryEntry["kind"];
+  /** Of a policy that is still there: entries of others name none. */
   readonly policy_id?: string;
+  /** As it was called then; the way to the entries of a policy that is gone. */
+  readonly policy_name?: string;
   readonly action?: HistoryEntry["action"];
   readonly outcome?: HistoryEntry["outcome"];
   readonly namespace?: string;

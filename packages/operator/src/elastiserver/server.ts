@@ -9,7 +9,7 @@ import {
 } from "@elasti/api";
 import { type Clock, ElastiError, errorText, type Logger, labelledBy, type Metrics } from "@elasti/core";
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from "@fastify/type-provider-typebox";
-import Fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
+import Fastify, { type FastifyError, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from "fastify";
 import { operatorErrors } from "../errors.ts";
 import type { Authenticator } from "./auth.ts";
 import { health, type ReadinessCheck } from "./health.ts";
@@ -33,6 +33,8 @@ export interface ElastiServerDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly readiness: readonly ReadinessCheck[];
+  /** Further APIs; each says by itself who may do what, and answers its own failures. */
+  readonly apis?: readonly { readonly prefix: string; readonly routes: FastifyPluginAsync }[];
 }
 
 export interface ElastiServerOptions {
@@ -86,6 +88,11 @@ export class ElastiServer {
       keepAliveTimeout: 75_000,
       return503OnClosing: false,
       exposeHeadRoutes: true,
+      // a name of Kubernetes, with what a path makes of it
+      routerOptions: { maxParamLength: 512 },
+      frameworkErrors: (error, _request, reply) => {
+        this.#fail(reply, operatorErrors.ELASTI_NO_SUCH_PATH(errorText(error), { cause: error }));
+      },
       http: { shouldUpgradeCallback: isSessionUpgrade },
     }).withTypeProvider<TypeBoxTypeProvider>();
     this.#app.server.maxConnections = this.#options.maxConnections;
@@ -203,6 +210,8 @@ export class ElastiServer {
       const text = await this.#deps.metrics.render();
       return reply.type(this.#deps.metrics.contentType).send(text);
     });
+    // inside, so that what is said above of bodies and errors stays outside of it where it says otherwise
+    for (const { prefix, routes } of this.#deps.apis ?? []) app.register(routes, { prefix });
   }
 
   async #wake(notification: Notification): Promise<NotificationReply> {

@@ -1,4 +1,4 @@
-import type { Clock, Logger } from "@elasti/core";
+import type { Logger } from "@elasti/core";
 import { ElastiError, errorText } from "@elasti/core";
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import { policyErrors } from "../errors.ts";
@@ -17,7 +17,6 @@ export interface PolicyRoutesDeps {
   /** Who asks; without a token that it knows nothing is answered. */
   readonly callers: Callers;
   readonly logger: Logger;
-  readonly clock: Clock;
   /** Where the files of swagger-ui-dist are; left out: there is no page to try the API on. */
   readonly docsFolder?: string;
   /** Requests at work at once; more are told to come back. */

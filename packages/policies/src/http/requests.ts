@@ -70,6 +70,7 @@ export const DecisionsQuery = object({ ...decisionFilters, ...page });
 
 export const HistoryQuery = object({
   policy_id: Type.Optional(Type.String({ format: "uuid", description: "Only of this policy." })),
+  policy_name: Type.Optional(text(253, "Only of policies that had this name; one that is gone has nothing else.")),
   namespace: Type.Optional(text(63, "Only of targets in it.")),
   target_name: Type.Optional(text(253, "Only of targets of this name.")),
   ...historyFilters,

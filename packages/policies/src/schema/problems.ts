@@ -151,6 +151,7 @@ function fits(schema: Schema, value: unknown): boolean {
       const { minLength = 0, maxLength = Number.POSITIVE_INFINITY, pattern, format } = schema;
       if (value.length < minLength || value.length > maxLength) return false;
       if (format === "uuid" && !uuid.test(value)) return false;
+      if (format === "date-time" && !isMoment(value)) return false;
       return pattern === undefined || new RegExp(pattern, "u").test(value);
     }
     case "integer":
@@ -163,6 +164,13 @@ function fits(schema: Schema, value: unknown): boolean {
     default:
       return schema.type === undefined;
   }
+}
+
+/** RFC 3339; the 31st of a month with 30 days, which Date.parse takes for the 1st of the next, is none. */
+function isMoment(text: string): boolean {
+  const day = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/i.exec(text);
+  if (day === null || Number.isNaN(Date.parse(text))) return false;
+  return Number(day[3]) <= new Date(Date.UTC(Number(day[1]), Number(day[2]), 0)).getUTCDate();
 }
 
 function expected(schema: Schema, defs: Readonly<Record<string, Schema>> = {}): string {
@@ -184,6 +192,7 @@ function describe(schema: Schema, defs: Readonly<Record<string, Schema>>): strin
       return "true or false";
     case "string":
       if (schema.format === "uuid") return "a UUID";
+      if (schema.format === "date-time") return "a moment such as 2026-12-24T18:00:00Z";
       if (schema.pattern !== undefined) return schema.description ?? `text that matches ${schema.pattern}`;
       return maxLength === undefined ? "text" : `text of ${minLength} to ${maxLength} characters`;
     case "integer":

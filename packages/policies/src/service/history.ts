@@ -27,18 +27,12 @@ export class HistoryService {
     return this.#history.list({ ...filter, ...(namespaces === undefined ? {} : { namespaces }) }, page);
   }
 
-  /** Of one policy; one that was deleted too, as long as anything is kept of it. @throws ELASTI_POLICY_NOT_FOUND */
+  /** Of one policy; what is kept of one that is gone has only its name. @throws ELASTI_POLICY_NOT_FOUND */
   async ofPolicy(caller: Caller, id: string, filter: HistoryFilter, page: PageRequest): Promise<Page<HistoryEntry>> {
     const policy = await this.#policies.get(id);
-    if (policy !== undefined) {
-      await this.#guard.policies(caller, "get", namespaceOf(policy));
-      return this.#history.list({ ...filter, policy_id: id }, page);
-    }
-    const namespaces = await this.#guard.visible(caller, filter.namespace);
-    const seen = namespaces === undefined ? {} : { namespaces };
-    const [anything] = (await this.#history.list({ policy_id: id, ...seen }, { limit: 1 })).items;
-    if (anything === undefined) throw policyErrors.ELASTI_POLICY_NOT_FOUND(`there is no policy ${id}`);
-    return this.#history.list({ ...filter, ...seen, policy_id: id }, page);
+    if (policy === undefined) throw policyErrors.ELASTI_POLICY_NOT_FOUND(`there is no policy ${id}`);
+    await this.#guard.policies(caller, "get", namespaceOf(policy));
+    return this.#history.list({ ...filter, policy_id: id }, page);
   }
 }
 

@@ -161,8 +161,9 @@ export class HistoryStore implements HistoryRepository {
 }
 
 /** Whether there can be entries of it at all: what no database keeps, none has. */
-function canMatch({ policy_id: policyId, namespace = "", target_name: name = "" }: HistoryFilter): boolean {
-  return (policyId === undefined || isUuid(policyId)) && isStorable(namespace) && isStorable(name);
+function canMatch(filter: HistoryFilter): boolean {
+  const { policy_id: policyId, policy_name: policyName = "", namespace = "", target_name: name = "" } = filter;
+  return (policyId === undefined || isUuid(policyId)) && [policyName, namespace, name].every(isStorable);
 }
 
 function conditions(eb: ExpressionBuilder<Tables, "scaling_history">, filter: HistoryFilter, database: DatabaseKind) {
@@ -170,6 +171,7 @@ function conditions(eb: ExpressionBuilder<Tables, "scaling_history">, filter: Hi
   return [
     ...(kind === undefined ? [] : [eb("kind", "=", kind)]),
     ...(policyId === undefined ? [] : [eb("policy_id", "=", policyId.toLowerCase())]),
+    ...(filter.policy_name === undefined ? [] : [eb("policy_name", "=", filter.policy_name)]),
     ...(action === undefined ? [] : [eb("action", "=", action)]),
     ...(outcome === undefined ? [] : [eb("outcome", "=", outcome)]),
     ...(namespace === undefined ? [] : [eb("target_namespace", "=", namespace)]),

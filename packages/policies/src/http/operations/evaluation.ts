@@ -85,7 +85,7 @@ export function evaluationOperations({
       path: "/policies/:id/history",
       id: "getPolicyHistory",
       tag: "history",
-      summary: "List what was done for a policy, newest first; for one that was removed, too",
+      summary: "List what was done for a policy, newest first",
       params: PolicyParams,
       query: PolicyHistoryQuery,
       answers: { 200: { description: "A page of it.", schema: HistoryAnswer } },
