@@ -36,8 +36,12 @@ if (only.length === 0) {
   check("import directions", checkImports(root));
 }
 
-const patterns =
-  only.length > 0 ? only : ["packages/*/test/**/*.test.ts", "test/{model,e2e,contract,alerts}/**/*.test.ts"];
+const everywhere = [
+  "packages/*/test/**/*.test.ts",
+  "test/{model,e2e,contract,alerts}/**/*.test.ts",
+  "test/keda/*.test.ts",
+];
+const patterns = only.length > 0 ? only : everywhere;
 const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
 const counts = await runFiles(files);
 if (only.length === 0)

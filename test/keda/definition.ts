@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isAlreadyExists, type KubeClient, type KubeObject, resources, type ScaledObject } from "@elasti/kube";
 import { parse } from "yaml";
+import type { Trigger } from "./triggers.ts";
 
 const file = join(import.meta.dirname, "..", "fixtures", "keda", "keda.sh_scaledobjects.yaml");
 
@@ -21,6 +22,14 @@ export async function installScaledObjects(client: KubeClient, version?: string)
 export type ScaledObjectSpec = Partial<ScaledObject["spec"]> & {
   readonly pollingInterval?: number;
   readonly cooldownPeriod?: number;
+  readonly initialCooldownPeriod?: number;
+  readonly triggers?: readonly Trigger[];
+};
+
+/** Where nobody asks it. */
+export const cronTrigger: Trigger = {
+  type: "cron",
+  metadata: { timezone: "UTC", start: "0 8 * * *", end: "0 18 * * *", desiredReplicas: "2" },
 };
 
 /** A ScaledObject of a Deployment of the same name. */
@@ -36,9 +45,7 @@ export async function createScaledObject(
     metadata: { name, namespace: "default", annotations },
     spec: {
       scaleTargetRef: { name },
-      triggers: [
-        { type: "cron", metadata: { timezone: "UTC", start: "0 8 * * *", end: "0 18 * * *", desiredReplicas: "2" } },
-      ],
+      triggers: [cronTrigger],
       ...spec,
     } as ScaledObject["spec"],
   });

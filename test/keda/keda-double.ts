@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { errorText, silentLogger, systemClock } from "@elasti/core";
 import {
   isConflict,
@@ -9,6 +10,7 @@ import {
   type ScaledObject,
 } from "@elasti/kube";
 import { FORCE_ACTIVATION, isOn, PAUSED, PAUSED_REPLICAS } from "@elasti/scaling";
+import { Triggers } from "./triggers.ts";
 
 /** A write of the double to a target. */
 export interface KedaWrite {
@@ -19,8 +21,8 @@ export interface KedaWrite {
 }
 
 type Stored = ScaledObject & {
-  spec: { maxReplicaCount?: number; cooldownPeriod?: number };
-  status?: { conditions?: { type: string; status: string }[] };
+  spec: { cooldownPeriod?: number; initialCooldownPeriod?: number };
+  status?: { conditions?: { type: string; status: string }[]; lastActiveTime?: string };
 };
 
 interface Loop {
@@ -31,35 +33,48 @@ interface Loop {
   tail: Promise<void>;
 }
 
+/** Annotations of which a change makes KEDA look at a ScaledObject. */
+const heeded = [
+  PAUSED,
+  PAUSED_REPLICAS,
+  FORCE_ACTIVATION,
+  "autoscaling.keda.sh/paused-scale-in",
+  "autoscaling.keda.sh/paused-scale-out",
+];
+
 /**
- * What KEDA's operator does to targets, by the rules of its 2.21: a pause of either kind ends its loop and its HPA;
- * `paused-replicas` is a scale to that number once per change; otherwise every round scales from zero when active, to zero when
- * idle for longer than the cooldown (at once where it was never active), and its HPA holds the bounds from one replica up. It
- * follows changes of ScaledObjects, not of their targets, and writes their status, as the operator does.
+ * What KEDA's operator does to targets, by the rules of its 2.21, to which `contract.ts` holds both: a pause of either kind ends
+ * its loop and its HPA; `paused-replicas` is a scale to that number whenever KEDA looks at the ScaledObject; otherwise every round
+ * scales from zero when active, to zero when idle for longer than the cooldown (at once where it was never active), and its HPA holds
+ * the bounds from one replica up. It looks when the spec or an annotation of its own has changed, and when it starts (the real one
+ * also when its HPA comes or goes, which changes nothing); never because of the target. It writes the ScaledObject's status, as the
+ * operator does: the pause, and by the second when it was last active.
  */
 export class KedaDouble {
+  readonly triggers: Triggers;
   readonly writes: KedaWrite[] = [];
   readonly #client: KubeClient;
   readonly #objects: Reflector<Stored>;
   readonly #loops = new Map<string, Loop>();
-  readonly #active = new Set<string>();
+  readonly #retries = new Set<NodeJS.Timeout>();
   readonly #pollMs: number;
   #closed = false;
 
-  private constructor(client: KubeClient, pollMs: number) {
+  private constructor(client: KubeClient, pollMs: number, triggers: Triggers) {
     this.#client = client;
     this.#pollMs = pollMs;
+    this.triggers = triggers;
     const options = { client, resource: resources.scaledObjects, logger: silentLogger, clock: systemClock };
     this.#objects = new Reflector<Stored>(options);
   }
 
   /** @param pollMs stands for every pollingInterval */
-  static async start(client: KubeClient, pollMs = 100): Promise<KedaDouble> {
-    const double = new KedaDouble(client, pollMs);
-    double.#objects.store.on("change", ({ type, object }) => {
-      const { name } = object.metadata;
-      if (type === "deleted") double.#stop(name);
-      else double.#enqueue(name, () => double.#reconcile(name));
+  static async start(client: KubeClient, pollMs = 100, triggers = new Triggers()): Promise<KedaDouble> {
+    const double = new KedaDouble(client, pollMs, triggers);
+    double.#objects.store.on("change", (event) => {
+      const { name } = event.object.metadata;
+      if (event.type === "deleted") double.#stop(name);
+      else if (event.type !== "modified" || isHeeded(event.old, event.object)) double.#look(name);
     });
     await double.#objects.start();
     return double;
@@ -67,17 +82,12 @@ export class KedaDouble {
 
   /** Whether the triggers of a ScaledObject are active from now on; they are idle at first. */
   setActive(name: string, active: boolean): void {
-    if (active) this.#active.add(name);
-    else this.#active.delete(name);
-  }
-
-  /** Its loop has ended. */
-  isPaused(name: string): boolean {
-    return this.#loops.get(name)?.timer === undefined;
+    this.triggers.setActive(name, active);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    for (const timer of this.#retries) clearTimeout(timer);
     for (const name of this.#loops.keys()) this.#stop(name);
     await this.#objects.close();
     await Promise.all([...this.#loops.values()].map(({ tail }) => tail));
@@ -99,15 +109,28 @@ export class KedaDouble {
     loop.hpa = false;
   }
 
-  /** One after another for each ScaledObject; a conflict or a target that is gone is for the next round. */
-  #enqueue(name: string, work: () => Promise<void>): void {
-    const loop = this.#loopOf(name);
-    loop.tail = loop.tail.then(async () => {
+  /** What fails, because somebody else was faster or the target is gone, is tried again, on what there is then. */
+  #look(name: string): void {
+    this.#enqueue(name, () => this.#reconcile(name)).catch(() => {
       if (this.#closed) return;
-      await work().catch((error) => {
-        if (!isConflict(error) && !isNotFound(error) && !this.#closed) throw new Error(errorText(error));
-      });
+      const timer = setTimeout(() => {
+        this.#retries.delete(timer);
+        this.#look(name);
+      }, this.#pollMs);
+      this.#retries.add(timer);
     });
+  }
+
+  /** One after another for each ScaledObject. @throws a conflict, or that the target is gone */
+  #enqueue(name: string, work: () => Promise<void>): Promise<void> {
+    const loop = this.#loopOf(name);
+    const done = loop.tail.then(async () => {
+      if (!this.#closed) await work();
+    });
+    loop.tail = done.catch((error) => {
+      if (!isConflict(error) && !isNotFound(error) && !this.#closed) throw new Error(errorText(error));
+    });
+    return done;
   }
 
   async #reconcile(name: string): Promise<void> {
@@ -116,13 +139,14 @@ export class KedaDouble {
     const { annotations = {} } = object.metadata;
     const count = annotations[PAUSED_REPLICAS];
     const paused = count !== undefined || isOn(annotations[PAUSED]);
-    await this.#setCondition(object, paused);
+    await this.#setPaused(object, paused);
     if (!paused) {
       const loop = this.#loopOf(name);
       loop.hpa = true;
       if (loop.timer !== undefined) return;
-      loop.timer = setInterval(() => this.#enqueue(name, () => this.#round(name)), this.#pollMs);
-      await this.#round(name);
+      const round = () => this.#enqueue(name, () => this.#round(name)).catch(() => {});
+      loop.timer = setInterval(round, this.#pollMs);
+      void round();
       return;
     }
     this.#stop(name);
@@ -133,18 +157,18 @@ export class KedaDouble {
     const object = this.#objects.store.get("default", name);
     const loop = this.#loopOf(name);
     if (object === undefined || loop.timer === undefined) return;
+    const active = this.triggers.ask(name);
     const { annotations = {} } = object.metadata;
     // the loop asks again, whatever its controller has made of it
     if (annotations[PAUSED_REPLICAS] !== undefined || isOn(annotations[PAUSED])) return;
-    const { minReplicaCount = 0, maxReplicaCount = 100, idleReplicaCount, cooldownPeriod = 300 } = object.spec;
+    const { minReplicaCount = 0, maxReplicaCount = 100, idleReplicaCount } = object.spec;
     const { replicas } = await this.#replicas(object);
-    if (this.#active.has(name) || isOn(annotations[FORCE_ACTIVATION])) {
+    if (active || isOn(annotations[FORCE_ACTIVATION])) {
       if (replicas === 0 || (idleReplicaCount !== undefined && replicas < minReplicaCount))
         await this.#scale(object, Math.max(1, minReplicaCount), "activated");
-      loop.lastActiveAtMs = Date.now();
+      await this.#noteActive(object, loop);
     } else if (replicas > 0 && (minReplicaCount === 0 || idleReplicaCount === 0)) {
-      const since = loop.lastActiveAtMs;
-      if (since === undefined || Date.now() - since > cooldownPeriod * 1_000)
+      if (Date.now() > this.#cooledDownAtMs(object))
         await this.#scale(object, idleReplicaCount ?? minReplicaCount, "deactivated");
     } else if (idleReplicaCount === undefined && replicas < minReplicaCount) {
       await this.#scale(object, minReplicaCount, "minimum");
@@ -152,6 +176,14 @@ export class KedaDouble {
     const now = (await this.#replicas(object)).replicas;
     const bounded = Math.min(maxReplicaCount, Math.max(1, minReplicaCount, now));
     if (loop.hpa && now > 0 && bounded !== now) await this.#scale(object, bounded, "hpa");
+  }
+
+  /** An idle target may go to zero from then on. */
+  #cooledDownAtMs({ metadata, spec, status }: Stored): number {
+    const { cooldownPeriod = 300, initialCooldownPeriod = 0 } = spec;
+    const activeAt = this.#loopOf(metadata.name).lastActiveAtMs ?? Date.parse(status?.lastActiveTime ?? "");
+    if (!Number.isNaN(activeAt)) return activeAt + cooldownPeriod * 1_000;
+    return Date.parse(metadata.creationTimestamp ?? "") + initialCooldownPeriod * 1_000;
   }
 
   async #replicas({ metadata, spec }: Stored): Promise<{ replicas: number; scale: Scale }> {
@@ -172,16 +204,28 @@ export class KedaDouble {
     this.writes.push({ name: object.metadata.name, from, to, why });
   }
 
-  async #setCondition(object: Stored, paused: boolean): Promise<void> {
+  async #noteActive(object: Stored, loop: Loop): Promise<void> {
+    const now = Math.floor(Date.now() / 1_000) * 1_000;
+    if (loop.lastActiveAtMs === now) return;
+    loop.lastActiveAtMs = now;
+    await this.#writeStatus(object, { lastActiveTime: new Date(now).toISOString() });
+  }
+
+  async #setPaused(object: Stored, paused: boolean): Promise<void> {
     const status = paused ? "True" : "False";
     if (object.status?.conditions?.[0]?.status === status) return;
-    await this.#client.patch(
-      resources.scaledObjects,
-      object.metadata.namespace,
-      object.metadata.name,
-      "merge",
-      { status: { conditions: [{ type: "Paused", status }] } },
-      { subresource: "status", fieldManager: "keda" },
-    );
+    await this.#writeStatus(object, { conditions: [{ type: "Paused", status }] });
   }
+
+  async #writeStatus({ metadata }: Stored, status: Stored["status"]): Promise<void> {
+    const options = { subresource: "status", fieldManager: "keda" };
+    const { namespace, name } = metadata;
+    await this.#client.patch(resources.scaledObjects, namespace, name, "merge", { status }, options);
+  }
+}
+
+function isHeeded(before: Stored, now: Stored): boolean {
+  const { annotations: former = {} } = before.metadata;
+  const { annotations = {} } = now.metadata;
+  return heeded.some((key) => former[key] !== annotations[key]) || !isDeepStrictEqual(before.spec, now.spec);
 }
