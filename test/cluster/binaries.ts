@@ -1,5 +1,7 @@
 import { join } from "node:path";
 import { ensureGoTools } from "./go-tools.ts";
+import { goProgram } from "./requirements.ts";
+import { run } from "./shell.ts";
 
 /** Versions that Elasti is tested on; the folder has the go.mod that names all of its programs as tools. */
 export const versions = {
@@ -55,4 +57,27 @@ export async function ensureHelm(say: (line: string) => void): Promise<string> {
   };
   const about = { name: "Helm", version: helmVersion, folder: "helm", variables, cost: "a minute" };
   return join(await ensureGoTools(about, say), "helm");
+}
+
+const kedaVersion = "2.21.0";
+
+export interface KedaTools {
+  readonly version: string;
+  /** Path of its operator. */
+  readonly operator: string;
+  /** Its module as published, with the manifests of `config/`. */
+  readonly module: string;
+}
+
+/** KEDA's real operator, built where the cache has none. Only `npm run verify:full` wants it. */
+export async function ensureKeda(say: (line: string) => void): Promise<KedaTools> {
+  const module = "github.com/kedacore/keda/v2";
+  const variables = { [`${module}/version.Version`]: kedaVersion };
+  const about = { name: "KEDA", version: kedaVersion, folder: "keda", variables, cost: "five minutes" };
+  const operator = join(await ensureGoTools(about, say), "operator");
+  const folder = join(import.meta.dirname, "keda");
+  const { Dir } = JSON.parse(await run(goProgram(), "-C", folder, "mod", "download", "-json", module)) as {
+    Dir: string;
+  };
+  return { version: kedaVersion, operator, module: Dir };
 }
