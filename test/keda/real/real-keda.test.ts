@@ -151,7 +151,7 @@ describe("a target that KEDA's operator scales", { concurrency: 6 }, () => {
       await hpa(name, true);
       triggers.setActive(name, false);
       // beyond its cooldown
-      for (let rounds = 0; rounds < 2; rounds++) await triggers.rounds(name);
+      await triggers.rounds(name, 3);
       assert.equal(await shop.replicas(), minimum);
       const { [RECORD]: _, ...now } = await annotations(name);
       assert.deepEqual(now, awake);
@@ -219,7 +219,7 @@ describe("a target that KEDA's operator scales", { concurrency: 6 }, () => {
     const shop = await scaled("made", { minReplicaCount: 0, initialCooldownPeriod: 60, active: false });
     await using record = await recordOf("made");
     await told("kept awake", "made", (now) => now[FORCE_ACTIVATION] === "true");
-    for (let rounds = 0; rounds < 2; rounds++) await triggers.rounds("made");
+    await triggers.rounds("made", 3);
     assert.deepEqual(record.replicas, [1]);
     assert.equal(await record.writesOf(keda.user), 0);
     await sleeps(shop, -1);
