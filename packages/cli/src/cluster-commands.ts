@@ -13,6 +13,13 @@ export const clusterCommands: Readonly<Record<string, Command>> = {
       return await untilSignal((place) => doctor(args, place));
     },
   },
+  policies: {
+    summary: "keeps scaling policies as files: apply, diff, get, delete, history",
+    run: async (args) => {
+      const { policies } = await import("./policies/policies.ts");
+      return await untilSignal((place) => policies(args, place));
+    },
+  },
   restore: {
     summary: "puts back every Service, target and autoscaler, with no operator running",
     run: async (args) => {
