@@ -1,6 +1,6 @@
 import { Backoff, ElastiError, errorCode, errorText, type Logger } from "@elasti/core";
 import { apiVersionOf } from "./client.ts";
-import { isGone, kubeErrors, retryAfterMs } from "./errors.ts";
+import { isForbidden, isGone, kubeErrors, retryAfterMs } from "./errors.ts";
 import { type KubeMetrics, kubeMetrics } from "./metrics.ts";
 import type { ReflectorOptions } from "./reflector.ts";
 import type { Store } from "./store.ts";
@@ -25,18 +25,24 @@ export class ListWatch<T extends KubeObject> {
   readonly #firstList = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #synced = false;
+  readonly #mayBeLeftOut: boolean;
+  #leftOut = false;
   #lastError: unknown;
   /** Failures since something last arrived. */
   #failures = 0;
   /** Where the next watch starts; undefined leads to a list. */
   #resourceVersion: string | undefined;
 
-  /** @param namespace the only one; all, or none for what has none, when left out */
-  constructor(options: ReflectorOptions<T>, store: Store<T>, namespace: string | undefined) {
+  /**
+   * @param namespace the only one; all, or none for what has none, when left out
+   * @param mayBeLeftOut whether nobody waits for a list that is forbidden
+   */
+  constructor(options: ReflectorOptions<T>, store: Store<T>, namespace: string | undefined, mayBeLeftOut = false) {
     const { resource, backoff = { minMs: 50, maxMs: 30_000 } } = options;
     this.#options = options;
     this.#store = store;
     this.#namespace = namespace;
+    this.#mayBeLeftOut = mayBeLeftOut;
     this.#logger = options.logger.child({
       resource: resource.plural,
       ...(namespace === undefined ? {} : { namespace }),
@@ -51,6 +57,11 @@ export class ListWatch<T extends KubeObject> {
   /** Whether the first list is in. */
   get synced(): boolean {
     return this.#synced;
+  }
+
+  /** Whether the first list is forbidden, and nobody waits for it. */
+  get leftOut(): boolean {
+    return this.#leftOut;
   }
 
   /** Why the last attempt failed, or undefined when it did not. */
@@ -84,7 +95,8 @@ export class ListWatch<T extends KubeObject> {
         this.#lastError = error;
         this.#failures += 1;
         const { onFailure } = this.#options;
-        if (isGone(error)) this.#logger.info({ reason }, "watch is too old, listing again");
+        if (this.#mayBeLeftOut && !this.#synced && isForbidden(error)) this.#leaveOut(error);
+        else if (isGone(error)) this.#logger.info({ reason }, "watch is too old, listing again");
         else if (onFailure !== undefined) onFailure(error);
         else this.#logger.warn({ reason, error: errorText(error) }, "list or watch failed");
         // a version that the server refuses in ways of its own (restored from a backup) is given up after a while
@@ -93,6 +105,12 @@ export class ListWatch<T extends KubeObject> {
         if (!isGone(error) || this.#failures > 1) await this.#pause(retryAfterMs(error));
       }
     }
+  }
+
+  #leaveOut(error: unknown): void {
+    if (!this.#leftOut) this.#logger.warn({ error: errorText(error) }, "left out until it may be listed");
+    this.#leftOut = true;
+    this.#firstList.resolve();
   }
 
   async #pause(atLeastMs = 0): Promise<void> {
@@ -138,6 +156,7 @@ export class ListWatch<T extends KubeObject> {
     this.#lastError = undefined;
     if (!this.#synced) {
       this.#synced = true;
+      this.#leftOut = false;
       this.#logger.debug({ objects: objects.length }, "first list is in");
       this.#firstList.resolve();
     }

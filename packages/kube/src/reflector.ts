@@ -10,6 +10,11 @@ export interface ReflectorOptions<T extends KubeObject> {
   namespace?: string | undefined;
   /** Several to be watched, each by itself, so that no right beyond them is needed; empty is as if left out. */
   namespaces?: readonly string[] | undefined;
+  /**
+   * Of several namespaces, one whose first list is forbidden counts as empty while another can be listed: it was deleted, and
+   * its Roles with it. It is tried again as ever. For who does no harm by seeing its objects later than those of other kinds.
+   */
+  leaveOutForbidden?: boolean;
   labelSelector?: string | undefined;
   fieldSelector?: string | undefined;
   logger: Logger;
@@ -37,23 +42,27 @@ export class Reflector<T extends KubeObject> {
   readonly #parts: readonly ListWatch<T>[];
 
   constructor(options: ReflectorOptions<T>) {
-    const { resource, namespace, namespaces = [], indexers = {}, logger } = options;
+    const { resource, namespace, namespaces = [], leaveOutForbidden = false, indexers = {}, logger } = options;
     this.store = new Store<T>({ indexers, logger: logger.child({ resource: resource.plural }) });
-    const wanted = namespaces.length === 0 ? [namespace] : new Set(namespaces);
-    this.#parts = [...wanted].map((one) => new ListWatch(options, this.store, one));
+    const wanted = new Set(namespaces.length === 0 ? [namespace] : namespaces);
+    const mayBeLeftOut = leaveOutForbidden && wanted.size > 1;
+    this.#parts = [...wanted].map((one) => new ListWatch(options, this.store, one, mayBeLeftOut));
   }
 
-  /** Whether the first list is in, of every namespace. */
+  /** Whether the first list is in, of every namespace that is not left out. */
   get synced(): boolean {
-    return this.#parts.every(({ synced }) => synced);
+    return this.#parts.every(({ synced, leftOut }) => synced || leftOut) && this.#parts.some(({ synced }) => synced);
   }
 
   /** Why the last attempt failed, or undefined when it did not. */
   get lastError(): unknown {
-    return this.#parts.find(({ lastError }) => lastError !== undefined)?.lastError;
+    return this.#parts.find(({ lastError, leftOut }) => lastError !== undefined && !leftOut)?.lastError;
   }
 
-  /** Resolves when the first list is in the store; tries for as long as that takes. Rejects when closed before. */
+  /**
+   * Resolves when the first list is in the store, of every namespace that is not left out; tries for as long as that takes.
+   * Rejects when closed before.
+   */
   start(): Promise<void> {
     const [only, ...others] = this.#parts.map((part) => part.start());
     return others.length === 0 && only !== undefined ? only : Promise.all([only, ...others]).then(() => {});

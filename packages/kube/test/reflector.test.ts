@@ -234,6 +234,37 @@ test("a listener that throws harms nobody, and an ended one hears nothing", asyn
   assert.deepEqual(heard, ["a", "b"]);
 });
 
+test("of several namespaces one that may not be listed is left out, and is there as soon as it may be", async () => {
+  const inside = (namespace: string): KubeObject => {
+    const object = configMap("a", "1") as KubeObject;
+    return { ...object, metadata: { ...object.metadata, namespace } };
+  };
+  let gone = true;
+  server.script = (asked, response) => {
+    const namespace = asked.url.pathname.split("/")[4] ?? "";
+    if (isWatch(asked)) return openWatch(response);
+    if (namespace === "two" && gone) return answer(response, 403, status(403, "Forbidden", "no Role"));
+    answer(response, 200, listOf("10", [inside(namespace)]));
+  };
+  const namespaces = ["one", "two"];
+  const names = () => reflector.store.list().map(({ metadata }) => metadata.namespace);
+  await reflect({ namespaces, leaveOutForbidden: true }).start();
+  assert.ok(reflector.synced);
+  assert.equal(reflector.lastError, undefined);
+  assert.deepEqual(names(), ["one"]);
+  gone = false;
+  const came = reflector.store.until(() => (reflector.store.size === 2 ? true : undefined));
+  await drive(came);
+  assert.deepEqual(names().toSorted(), namespaces);
+  assert.ok(reflector.synced);
+});
+
+test("without another namespace that can be listed a forbidden one is waited for", async () => {
+  server.script = (_asked, response) => answer(response, 403, status(403, "Forbidden", "no Role"));
+  await reflect({ namespaces: ["one", "two"], leaveOutForbidden: true }).start();
+  assert.equal(reflector.synced, false);
+});
+
 /** Moves the clock in small steps until `promise` settles. */
 async function drive<T>(promise: Promise<T>): Promise<T> {
   let settled = false;

@@ -11,6 +11,7 @@ import {
 } from "@elasti/core";
 import { createKubeClient, inClusterOf, type KubeClient, loadCluster, reviewToken, TokenKeys } from "@elasti/kube";
 import { configProblems, type OperatorConfig, operatorSettings } from "./config.ts";
+import { AbsentNamespaces, findAbsent } from "./controller/absent-namespaces.ts";
 import {
   type Authenticator,
   defaultAccount,
@@ -66,7 +67,13 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
             { allowedAccounts },
           );
     const lifecycle = new Lifecycle(logger, { clock });
-    lifecycle.add("operator", createOperator(config, { client, leaseClient, authenticator, clock, logger, metrics }));
+    const absent = await findAbsent(client, config.watchNamespaces);
+    const watchNamespaces = config.watchNamespaces.filter((name) => !absent.includes(name));
+    const deps = { client, leaseClient, authenticator, clock, logger, metrics };
+    lifecycle.add("operator", createOperator({ ...config, watchNamespaces }, deps));
+    // started again it lists everything before it does anything, as it must
+    const onThere = () => void process.kill(process.pid, "SIGTERM");
+    lifecycle.add("absent-namespaces", new AbsentNamespaces({ client, clock, logger, onThere }, absent));
     return await runUntilSignal(lifecycle, logger);
   } catch (error) {
     const details = error instanceof ElastiError ? error.details : {};

@@ -117,6 +117,7 @@ export function createResolver(config: ResolverConfig, deps: ProcessDependencies
     logger,
     metrics,
     namespaces,
+    leaveOutForbidden: true,
     resource: resources.elastiServices,
   });
   services.store.on("change", ({ type, object }) => {

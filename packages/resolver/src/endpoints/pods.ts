@@ -47,6 +47,7 @@ export class PodDirectory {
       logger,
       metrics,
       namespaces,
+      leaveOutForbidden: true,
       resource: resources.endpointSlices,
       labelSelector: SERVICE_LABEL,
       indexers: { [byService]: serviceKeyOf },
