@@ -13,6 +13,8 @@ export interface Moments {
 /** Parsed, one weighs 80 KB (a slot for each of 10,000 years): few are kept, and what is known of the rest is their next moment. */
 const parsed = new BoundedMap<Cron>(200);
 const shared = new BoundedMap<CronMoments>(20_000);
+/** Policies are read again and again; nothing where a text is fine. */
+const problems = new BoundedMap<string>(20_000);
 const dayProblems = new BoundedMap<string>(1_000);
 
 const parse = (text: string, timezone: string): Cron =>
@@ -23,6 +25,13 @@ const parse = (text: string, timezone: string): Cron =>
  * accident, a nickname is none), that come to at least one day of some year.
  */
 export function cronProblem(text: string): string | undefined {
+  // no cron is that long: what is kept stays small
+  if (text.length > 300) return problemOf(text.slice(0, 300));
+  const problem = problems.getOrMake(text, () => problemOf(text));
+  return problem === "" ? undefined : problem;
+}
+
+function problemOf(text: string): string {
   try {
     const fields = text.trim().split(/\s+/);
     if (fields.length !== 5) throw new Error("not five fields");
@@ -35,7 +44,7 @@ export function cronProblem(text: string): string | undefined {
         : "",
     );
     if (never !== "") throw new Error(never);
-    return undefined;
+    return "";
   } catch (error) {
     const why = errorText(error).replace(/^CronPattern: /, "");
     return `${JSON.stringify(text)} cannot be used: expected cron with five fields, such as "0 8 * * 1-5" (${why})`;
