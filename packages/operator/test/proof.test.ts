@@ -6,6 +6,7 @@ import {
   defaultMatchOptions,
   dialCount,
   drawDurations,
+  jitterOf,
   judge,
   largestScale,
   longestOpenMs,
@@ -187,6 +188,20 @@ describe("judge", () => {
       ),
       { numRuns: 200 },
     );
+  });
+});
+
+describe("jitterOf", () => {
+  const dials = dialsFrom("10.1.0.5", 40_000, [30, 8, 55, 21]);
+  const of = (accepted: SilentPeer[]) => jitterOf(new Map([["r1", dials]]), accepted);
+
+  it("is what lies furthest apart but for one, of those that an address tells", () => {
+    const late = [4, 0, 90, -12];
+    assert.equal(of(dials.map((dial, i) => seenAs("r2", dial, { openMs: dial.openMs + late[i]! }))), 12);
+    assert.equal(of(dials.map((dial, i) => seenAs("r2", dial, i < 2 ? {} : { port: 9, openMs: 999 }))), 0);
+  });
+  it("is unknown where fewer than two can be told", () => {
+    assert.equal(of(dials.map((dial, i) => seenAs("r2", dial, i === 0 ? {} : { address: "10.0.0.9" }))), undefined);
   });
 });
 

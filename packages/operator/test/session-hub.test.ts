@@ -437,7 +437,7 @@ describe("prove", () => {
 
     it("opens no connection that could not be closed in time", async () => {
       const r1 = await world.join("r1");
-      const state = dialer(r1, "10.1.0.1", (_, i) => ({ at: r1, openMs: 999, ...(i === 0 ? {} : { port: 9 }) }));
+      const state = dialer(r1, "10.1.0.1", (_, i) => ({ at: r1, openMs: 999, ...(i < 2 ? {} : { port: 9 }) }));
       const outcome = world.hub.prove({ ...request, timeoutMs: 3_000, resolvers: ["r1"] });
       await dialled(r1, state, 2);
       await world.clock.advance(3_000);

@@ -124,7 +124,10 @@ function takeExact(
   return { rest, left: accepted.filter((peer) => !taken.has(peer)) };
 }
 
-/** By how much the two sides' ideas of one duration lay apart at most, where an address tells which is which; undefined where none does. */
+/**
+ * By how much the two sides' ideas of one duration lie apart, where an address tells which is which: at most, but for the one
+ * that is furthest off, as a single pause says little of the next round. Undefined where fewer than two can be told.
+ */
 export function jitterOf(
   dials: ReadonlyMap<string, readonly Dial[]>,
   accepted: readonly SilentPeer[],
@@ -134,7 +137,7 @@ export function jitterOf(
     const peer = byPeer.get(peerOf(dial));
     return peer === undefined ? [] : [Math.abs(peer.openMs - dial.openMs)];
   });
-  return apart.length === 0 ? undefined : Math.max(...apart);
+  return apart.sort((a, b) => a - b).at(-2);
 }
 
 /** Finds the dials of one resolver among what the ones before it have left. */
