@@ -435,6 +435,26 @@ describe("prove", () => {
       assert.deepEqual(scales(state), [1, 8]);
     });
 
+    it("dials no more for a resolver that is known by durations, where all have arrived", async () => {
+      const r1 = await world.join("r1");
+      const r2 = await world.join("r2");
+      const first = dialer(r1, "10.1.0.1", (_, i) => ({ at: r1, address: "10.0.0.9", port: i + 1 }));
+      const second: { rounds: number } = dialer(r2, "10.1.0.2", (openMs, i) => ({
+        at: r2,
+        address: "10.0.0.8",
+        port: i + 1,
+        openMs: openMs + (second.rounds < 2 ? 900 : 1),
+      }));
+      const outcome = world.hub.prove({ ...request, resolvers: ["r1", "r2"] });
+      for (let i = 0; i < 40 && second.rounds < 2; i++) {
+        await tell(r1, {});
+        await tell(r2, {});
+        await world.clock.advance(300);
+      }
+      assert.deepEqual(await outcome, { ok: true });
+      assert.equal(first.rounds, 1);
+    });
+
     it("opens no connection that could not be closed in time", async () => {
       const r1 = await world.join("r1");
       const state = dialer(r1, "10.1.0.1", (_, i) => ({ at: r1, openMs: 999, ...(i < 2 ? {} : { port: 9 }) }));

@@ -285,8 +285,8 @@ function conclude(proof: Proof, round: Round, resolvers: readonly string[]): Con
   }
   const jitterScale = (jitterMargin * (jitterOf(dials, accepted) ?? 0)) / defaultMatchOptions.toleranceMs;
   return {
-    // who is known by durations only dials again, too: its evidence may be what another one misses
-    still: resolvers.filter((id) => evidence.get(id) !== "exact"),
+    // who is known by durations only dials again, too, where its evidence may be what another one misses
+    still: resolvers.filter((id) => (allArrived ? !proven(evidence.get(id)) : evidence.get(id) !== "exact")),
     scaleWanted: missing && allArrived ? Math.min(largestScale, Math.max(2 * scale, jitterScale)) : scale,
   };
 }
