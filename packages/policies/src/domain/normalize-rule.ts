@@ -2,6 +2,7 @@ import { formatDuration, parseDuration } from "@elasti/core";
 import type { Condition, Leaf, Metric, PolicyRule, Rule } from "../schema/policy.ts";
 import { shown } from "../schema/problems.ts";
 import { isRecord, type PolicyContext, type Problems } from "./normalize-context.ts";
+import { sqlProblem } from "./one-select.ts";
 
 /** Groups within groups. */
 export const MAX_CONDITION_DEPTH = 5;
@@ -154,6 +155,10 @@ function normalizeMetric(metric: Metric, field: string, context: PolicyContext, 
     if (address !== undefined && !isHttpUrl(address)) {
       problems.add(`${field}.server_address`, `${shown(address)} is no address: expected http:// or https://`);
     }
+  }
+  if (metric.source === "sql") {
+    const problem = sqlProblem(metric.query);
+    if (problem !== undefined) problems.add(`${field}.query`, `${shown(metric.query)} cannot be used: it ${problem}`);
   }
   if (metric.source === "resource" && metric.statistic === undefined) return { ...metric, statistic: "utilization" };
   return metric;

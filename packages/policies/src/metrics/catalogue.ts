@@ -1,4 +1,5 @@
 import { Type } from "typebox";
+import { sqlProblem } from "../domain/one-select.ts";
 import { policyErrors } from "../errors.ts";
 import {
   type Metric,
@@ -9,7 +10,6 @@ import {
   TrafficMetricSchema,
 } from "../schema/policy.ts";
 import { type FieldProblem, schemaProblems } from "../schema/problems.ts";
-import { sqlProblem } from "./sql-connection.ts";
 import type { SqlMetric } from "./sql-source.ts";
 import { fillPromql, fillSql, promqlTemplateProblems, sqlTemplateProblems } from "./template.ts";
 

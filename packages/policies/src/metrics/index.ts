@@ -3,6 +3,6 @@ export { MetricSources, type MetricSourcesOptions } from "./metric-sources.ts";
 export { PrometheusSource, type PrometheusSourceOptions } from "./prometheus-source.ts";
 export { ResourceSource, type ResourceSourceOptions } from "./resource-source.ts";
 export { type MetricReason, metricReasons } from "./sample.ts";
-export { readSqlConnection, sqlProblem } from "./sql-connection.ts";
+export { readSqlConnection } from "./sql-connection.ts";
 export { SqlSource, type SqlSourceOptions } from "./sql-source.ts";
 export { type TrafficReader, type TrafficReading, TrafficSource } from "./traffic-source.ts";

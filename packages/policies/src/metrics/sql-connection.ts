@@ -51,9 +51,3 @@ export function readSqlConnection(text: string): SqlConnection | string {
     return "has a % that is not before two hex digits";
   }
 }
-
-/** What an SQL metric is not; undefined where it may be asked. */
-export function sqlProblem(query: string): string | undefined {
-  const text = query.replace(/^(\s|\(|--[^\n]*(\n|$)|\/\*[\s\S]*?\*\/)+/, "");
-  return /^(select|with|values|table)\b/i.test(text) ? undefined : "must be one SELECT";
-}

@@ -3,9 +3,10 @@ import { type Clock, errorText } from "@elasti/core";
 import { isNotFound, type KubeClient, type KubeObject, type Resource } from "@elasti/kube";
 import type { ServerPolicy } from "@elasti/scaling";
 import type { MetricSample, MetricTarget } from "../contracts.ts";
+import { sqlProblem } from "../domain/one-select.ts";
 import { type MetricReason, unknownSample, valueSample } from "./sample.ts";
 import { SharedAnswers } from "./shared-answers.ts";
-import { readSqlConnection, type SqlConnection, sqlProblem } from "./sql-connection.ts";
+import { readSqlConnection, type SqlConnection } from "./sql-connection.ts";
 import { type SqlAnswer, SqlPools } from "./sql-pools.ts";
 
 export interface SqlSourceOptions {

@@ -27,11 +27,15 @@ const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 export const isUuid = (text: string): boolean => uuidPattern.test(text);
 
 /** Whether a column has one of these values, however many they are. */
-export function isAnyOf(kind: DatabaseKind, column: string, values: readonly string[]): RawBuilder<boolean> {
+export function isAnyOf(
+  kind: DatabaseKind,
+  column: RawBuilder<unknown>,
+  values: readonly string[],
+): RawBuilder<boolean> {
   const kept = values.filter(isStorable);
   return kind === "postgres"
-    ? sql<boolean>`${sql.ref(column)} = any(${kept}::text[])`
-    : sql<boolean>`${sql.ref(column)} in (select value from json_each(${jsonOf(kept)}))`;
+    ? sql<boolean>`${column} = any(${kept}::text[])`
+    : sql<boolean>`${column} in (select value from json_each(${jsonOf(kept)}))`;
 }
 
 /** The text of an SQL type of PostgreSQL; SQLite has its own ways. */

@@ -166,18 +166,26 @@ function canMatch(filter: HistoryFilter): boolean {
   return (policyId === undefined || isUuid(policyId)) && [policyName, namespace, name].every(isStorable);
 }
 
+/**
+ * What a filter asks for. SQLite picks an index without knowing how many rows there are of each value: a plus keeps it from the
+ * index of a column that says less than another one that is asked for.
+ */
 function conditions(eb: ExpressionBuilder<Tables, "scaling_history">, filter: HistoryFilter, database: DatabaseKind) {
   const { kind, policy_id: policyId, action, outcome, namespace, target_name: name, dry_run: dryRun } = filter;
+  const ofPolicy = policyId !== undefined;
+  const column = (of: keyof HistoryRow, vague: boolean) =>
+    database === "sqlite" && vague ? sql<unknown>`+${sql.ref(of)}` : sql.ref<unknown>(of);
   return [
-    ...(kind === undefined ? [] : [eb("kind", "=", kind)]),
     ...(policyId === undefined ? [] : [eb("policy_id", "=", policyId.toLowerCase())]),
-    ...(filter.policy_name === undefined ? [] : [eb("policy_name", "=", filter.policy_name)]),
-    ...(action === undefined ? [] : [eb("action", "=", action)]),
-    ...(outcome === undefined ? [] : [eb("outcome", "=", outcome)]),
-    ...(namespace === undefined ? [] : [eb("target_namespace", "=", namespace)]),
-    ...(filter.namespaces === undefined ? [] : [isAnyOf(database, "target_namespace", filter.namespaces)]),
-    ...(name === undefined ? [] : [eb("target_name", "=", name)]),
-    ...(dryRun === undefined ? [] : [eb("dry_run", "=", dryRun)]),
+    ...(kind === undefined ? [] : [eb(column("kind", namespace !== undefined && !ofPolicy), "=", kind)]),
+    ...(namespace === undefined ? [] : [eb(column("target_namespace", ofPolicy), "=", namespace)]),
+    ...(name === undefined ? [] : [eb(column("target_name", ofPolicy), "=", name)]),
+    ...(filter.namespaces === undefined
+      ? []
+      : [isAnyOf(database, column("target_namespace", true), filter.namespaces)]),
+    ...(action === undefined ? [] : [eb(column("action", true), "=", action)]),
+    ...(outcome === undefined ? [] : [eb(column("outcome", true), "=", outcome)]),
+    ...(dryRun === undefined ? [] : [eb(column("dry_run", true), "=", dryRun)]),
     ...(filter.since === undefined ? [] : [eb("executed_at", ">=", timeOf(filter.since))]),
     ...(filter.until === undefined ? [] : [eb("executed_at", "<", timeOf(filter.until))]),
   ];

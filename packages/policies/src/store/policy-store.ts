@@ -99,7 +99,9 @@ export class PolicyStore implements PolicyRepository {
           ...(filter.enabled === undefined ? [] : [eb("enabled", "=", filter.enabled)]),
           ...(filter.target_type === undefined ? [] : [eb("target_type", "=", filter.target_type)]),
           ...(filter.namespace === undefined ? [] : [eb("target_namespace", "=", filter.namespace)]),
-          ...(filter.namespaces === undefined ? [] : [isAnyOf(this.#kind, "target_namespace", filter.namespaces)]),
+          ...(filter.namespaces === undefined
+            ? []
+            : [isAnyOf(this.#kind, sql.ref("target_namespace"), filter.namespaces)]),
           ...(filter.name === undefined ? [] : [eb("name", "=", filter.name)]),
         ]);
       const limit = pageSize(page.limit);

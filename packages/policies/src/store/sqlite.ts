@@ -80,6 +80,8 @@ class NodeSqliteDriver implements Driver {
       // readers and the writer do not wait for one another; after a power cut the last moments may be lost, never the file
       await connection.executeQuery(CompiledQuery.raw("pragma journal_mode = wal"));
       await connection.executeQuery(CompiledQuery.raw("pragma synchronous = normal"));
+      // KiB: what is read often stays in memory
+      await connection.executeQuery(CompiledQuery.raw("pragma cache_size = -8192"));
     } catch (error) {
       database.close();
       throw error;

@@ -5,14 +5,8 @@ import { createKubeClient, type KubeClient } from "@elasti/kube";
 import { type PostgresServer, startPostgres } from "@elasti/local";
 import { ServerPolicy } from "@elasti/scaling";
 import { Client } from "pg";
-import {
-  Catalogue,
-  MetricSources,
-  readSqlConnection,
-  SqlSource,
-  type SqlSourceOptions,
-  sqlProblem,
-} from "../../src/index.ts";
+import { sqlProblem } from "../../src/domain/one-select.ts";
+import { Catalogue, MetricSources, readSqlConnection, SqlSource, type SqlSourceOptions } from "../../src/index.ts";
 import { ask, needsPostgres, newDatabase, skip } from "../postgres.ts";
 
 const signal = new AbortController().signal;

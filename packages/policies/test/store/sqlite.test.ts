@@ -93,6 +93,9 @@ describe("the store in an SQLite file", () => {
       ["policy_id = 'x'", "scaling_history_policy"],
       ["policy_id = 'x' and kind = 'decision'", "scaling_history_policy_kind"],
       ["target_namespace = 'x' and target_name = 'y'", "scaling_history_target"],
+      ["target_namespace = 'x' and +kind = 'action'", "scaling_history_namespace"],
+      ["policy_id = 'x' and +target_namespace = 'y'", "scaling_history_policy"],
+      ["+target_namespace in (select value from json_each('[]'))", "scaling_history_executed_at"],
     ]) {
       const said = plan(`select * from scaling_history where ${where} ${order}`);
       assert.match(said, new RegExp(`USING INDEX ${index}\\b`), `${where}: ${said}`);

@@ -130,6 +130,7 @@ export function firstMigration(kind: DatabaseKind): Migration {
     sql`create index scaling_history_policy on scaling_history (policy_id, executed_at desc, id desc)`,
     sql`create index scaling_history_policy_kind on scaling_history (policy_id, kind, executed_at desc, id desc)`,
     sql`create index scaling_history_target on scaling_history (target_namespace, target_name, executed_at desc, id desc)`,
+    sql`create index scaling_history_namespace on scaling_history (target_namespace, executed_at desc, id desc)`,
     sql`create index scaling_history_target_id on scaling_history (target_type, target_id) where target_id is not null`,
     sql`create index scaling_history_dry_run on scaling_history (executed_at desc, id desc) where dry_run`,
     sql`create index scaling_history_rest on scaling_history (target_namespace, target_name, executed_at)
