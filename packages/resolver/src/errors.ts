@@ -14,6 +14,7 @@ export const errors = defineErrors({
   ELASTI_WAKE_CRASH_LOOP: { status: 503, retryable: true, title: "The service ends as often as it is started" },
   ELASTI_WAKE_CONTAINER: { status: 503, retryable: true, title: "The containers of the service cannot be made" },
   ELASTI_WAKE_UNSCHEDULABLE: { status: 503, retryable: true, title: "No node has room for the service" },
+  ELASTI_PINNED_ASLEEP: { status: 503, retryable: true, title: "Service is kept asleep for a time" },
   ELASTI_DRAINING: { status: 503, retryable: true, title: "Resolver is shutting down" },
   ELASTI_BAD_REQUEST: { status: 400, retryable: false, title: "Request cannot be passed on safely" },
   ELASTI_HEAD_TIMEOUT: { status: 408, retryable: true, title: "Request head did not arrive in time" },

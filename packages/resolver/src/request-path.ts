@@ -154,6 +154,11 @@ export class RequestPath {
       }
       const check = checkerAnswer(request);
       counted = check === undefined;
+      const { refusal } = service;
+      if (refusal !== undefined && counted) {
+        this.#problem(response, refusal, draining());
+        return;
+      }
       if (counted) service.state.countRequest();
       admission = service.gate.admit(portName, counted);
       if (admission === undefined && check !== undefined) {
@@ -199,6 +204,11 @@ export class RequestPath {
     const { service, portName } = route;
     let admission = verdict?.admission;
     if (admission === undefined) {
+      const { refusal } = service;
+      if (refusal !== undefined) {
+        refuse(refusal);
+        return;
+      }
       service.state.countRequest();
       admission = service.gate.admit(portName, true);
     }

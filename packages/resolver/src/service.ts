@@ -7,7 +7,7 @@ import type { Hold, HoldBudget, Ticket } from "./gate/hold.ts";
 import { LearningWindow } from "./gate/release-window.ts";
 import { type ServiceEvents, ServiceState } from "./service-state.ts";
 import { checkerAnswer, type RequestHead, type StaticAnswer, StaticRules } from "./static-answers.ts";
-import { lastKnown, wakeError } from "./wake-failures.ts";
+import { isOver, isPinned, lastKnown, wakeError } from "./wake-failures.ts";
 
 export interface ServiceDependencies {
   readonly clock: Clock;
@@ -60,7 +60,7 @@ export class ManagedService {
       newWindow: () => new LearningWindow(() => this.#maxConcurrencyPerPod),
       onWanting: (wanting) => this.#onWanting(wanting),
       lastFailure: () => deps.activation.lastFailure(namespace, name) ?? this.#lastKnown(),
-      hopeless: () => (this.#waking?.certain === true ? wakeError(this.#waking) : undefined),
+      hopeless: () => this.#hopeless(),
       onHoldEnd: deps.onHoldEnd,
       ...(deps.defer === undefined ? {} : { defer: deps.defer }),
     });
@@ -87,9 +87,10 @@ export class ManagedService {
       const { namespace, name } = this;
       this.#logger.debug({ namespace, service: name, phase: this.state.phase, epoch: this.state.epoch }, "phase seen");
     }
+    this.#waking = status?.waking;
     if (edited) this.gate.retime();
     else if (moved) this.gate.evaluate();
-    this.#observeWaking(status?.waking);
+    this.#failHopeless();
   }
 
   /** Clients that come by the Service find the pods themselves now, or soon will. */
@@ -107,8 +108,20 @@ export class ManagedService {
     return this.staticAnswer(head) !== undefined || checkerAnswer(head) !== undefined;
   }
 
+  /**
+   * Why every request is refused: by order of an override, the service is to fall asleep or stay so. Such requests do not count
+   * as traffic. While it serves, the order has not been begun yet.
+   */
+  get refusal(): ElastiError | undefined {
+    const waking = this.#waking;
+    if (waking === undefined || !isPinned(waking) || this.#leaving || this.state.phase === "Serving") return undefined;
+    return this.#hopeless();
+  }
+
   /** Counts a request that has to wait, and lets it wait. */
   hold(hold: Hold, portName: string | undefined): Ticket | ElastiError {
+    const { refusal } = this;
+    if (refusal !== undefined) return refusal;
     this.state.countRequest();
     return this.gate.hold(hold, portName, true);
   }
@@ -121,13 +134,20 @@ export class ManagedService {
     this.gate.failAll(errors.ELASTI_WAKE_FAILED(`${failure.reason}: ${failure.detail}`));
   }
 
+  #hopeless(): ElastiError | undefined {
+    const waking = this.#waking;
+    if (waking?.certain !== true || isOver(waking, this.#deps.clock.now())) return undefined;
+    return wakeError(waking);
+  }
+
   /** What waits is answered when it becomes certain that no pod can come; until that is withdrawn nothing is held. */
-  #observeWaking(waking: Waking | undefined): void {
-    this.#waking = waking;
-    if (waking?.certain !== true || this.gate.held === 0) return;
+  #failHopeless(): void {
+    if (this.gate.held === 0) return;
+    const error = this.#hopeless();
+    if (error === undefined) return;
     const { namespace, name } = this;
-    this.#logger.warn({ namespace, service: name, reason: waking.reason }, "wake failed, holds are answered");
-    this.gate.failHopeless(wakeError(waking));
+    this.#logger.warn({ namespace, service: name, reason: error.code }, "wake failed, holds are answered");
+    this.gate.failHopeless(error);
   }
 
   #lastKnown(): WakeFailure | undefined {

@@ -12,7 +12,14 @@ const errorByReason: Readonly<Record<string, ErrorFactory>> = {
   CrashLoop: errors.ELASTI_WAKE_CRASH_LOOP,
   ContainerNotCreated: errors.ELASTI_WAKE_CONTAINER,
   Unschedulable: errors.ELASTI_WAKE_UNSCHEDULABLE,
+  PinnedAsleep: errors.ELASTI_PINNED_ASLEEP,
 };
+
+/** It is refused by order, and not because anything failed: whether or not a pod is there yet or still. */
+export const isPinned = ({ reason, certain }: Waking): boolean => certain && reason === "PinnedAsleep";
+
+/** It stands until its end, whether or not the operator is there to take it back. @param nowMs wall clock */
+export const isOver = ({ until }: Waking, nowMs: number): boolean => until !== undefined && nowMs >= Date.parse(until);
 
 /** The answer while a wake cannot succeed. A reason that a newer operator knows is passed on as it is. */
 export function wakeError({ reason, message }: Waking): ElastiError {
