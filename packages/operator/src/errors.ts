@@ -15,6 +15,7 @@ export const operatorErrors = defineErrors({
   ELASTI_SERVER_BUSY: { status: 503, retryable: true, title: "Too many notifications at once" },
   ELASTI_SERVER_CLOSING: { status: 503, retryable: true, title: "The operator is stopping" },
   ELASTI_WAKE_FAILED: { status: 503, retryable: true, title: "The target could not be woken" },
+  ELASTI_PINNED_ASLEEP: { status: 503, retryable: true, title: "An override keeps the target asleep" },
   ELASTI_UPGRADE_REQUIRED: { status: 426, retryable: false, title: "A session needs Upgrade: elasti-session" },
   ELASTI_TOO_MANY_SESSIONS: { status: 503, retryable: true, title: "Too many sessions" },
   ELASTI_PORTS_EXHAUSTED: { status: 503, retryable: true, title: "No resolver port is free" },

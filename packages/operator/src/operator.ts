@@ -12,6 +12,7 @@ import { LeftAlone } from "./controller/left-alone.ts";
 import { NamespaceEnds } from "./controller/namespace-ends.ts";
 import { Orphans } from "./controller/orphans.ts";
 import { OtherOperator } from "./controller/other-operator.ts";
+import { OverrideKeeper } from "./controller/overrides.ts";
 import { PortTable } from "./controller/port-table.ts";
 import { ElastiServiceReconciler } from "./controller/reconciler.ts";
 import { ResolverSet, resolverSlices } from "./controller/resolver-set.ts";
@@ -23,16 +24,19 @@ import { SessionHub } from "./elastiserver/session-hub.ts";
 import { trafficSource } from "./elastiserver/traffic-source.ts";
 import { defaultPatience } from "./failures/evidence.ts";
 import { WakeMonitor } from "./failures/wake-monitor.ts";
-import { ClusterView, publicServiceOf, type StoredElastiService } from "./lifecycle/cluster-view.ts";
+import { ClusterView, type StoredElastiService } from "./lifecycle/cluster-view.ts";
 import { Memories } from "./lifecycle/memory.ts";
 import { Performer } from "./lifecycle/performer.ts";
 import { defaultLimits, type Limits } from "./lifecycle/phases.ts";
 import { Routing } from "./lifecycle/routing.ts";
+import { wakeWanted } from "./lifecycle/ruling.ts";
 import { StatusWriter } from "./lifecycle/status-writer.ts";
 import { countPhases, operatorMetrics, timed } from "./operator-metrics.ts";
+import { type Journal, noJournal, noVotes, type PolicyVotes } from "./policy-hooks.ts";
 import { SleepLoop } from "./sleep-loop.ts";
 import { UnusableTriggers } from "./unusable-triggers.ts";
 import { Waker } from "./waker.ts";
+import { WorkToDo } from "./work-to-do.ts";
 
 export interface OperatorDeps {
   readonly client: KubeClient;
@@ -46,13 +50,16 @@ export interface OperatorDeps {
   /** In the election; never the same for two processes. Left out: the pod's name and a random part. */
   readonly identity?: string;
   readonly limits?: Limits;
+  /** Of the policy engine, where it is on. */
+  readonly votes?: PolicyVotes;
+  readonly journal?: Journal;
   /** Ages of a wake at which its pods are looked at; other ones for tests. */
   readonly monitorTimes?: { readonly lookAfterMs: number; readonly progressAfterMs: number };
 }
 
 /** Puts the operator together. Any replica wakes; the leader also reconciles, sleeps targets and asks the triggers. */
 export function createOperator(config: OperatorConfig, deps: OperatorDeps): Component {
-  const { client, clock, logger, metrics, authenticator } = deps;
+  const { client, clock, logger, metrics, authenticator, votes = noVotes, journal = noJournal } = deps;
   const { podNamespace: namespace, watchNamespaces } = config;
   const common = { client, clock, logger, metrics };
   const watched = (name: string): boolean => watchNamespaces.length === 0 || watchNamespaces.includes(name);
@@ -154,6 +161,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       if (watched(ns)) freedQueue.add(keyOf(ns, name));
     },
   });
+  const wanted = wakeWanted((es) => autoscalers.wanted(es), votes, clock);
   const others = new OtherOperator({ client, clock, logger, namespaces: watchNamespaces });
   const gatherer = new FactsGatherer({
     view,
@@ -163,6 +171,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     others,
     verdicts: sleepLoop,
     memories,
+    votes,
     clock,
     verdictMaxAgeMs: 3 * config.pollingIntervalMs + 30_000,
     minGraceMs: 2 * config.scrapeIntervalMs,
@@ -201,7 +210,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     sealTimeoutMs: config.sealTimeoutMs,
     readTarget: ({ es, target }) =>
       target.kind === "found" ? targets.readForSleep(target.ref, gatherer.peersOf(es)) : Promise.resolve(undefined),
-    wanted: (es) => autoscalers.wanted(es),
+    wanted,
+    journal,
     tellAutoscaler: (es, stage) => autoscalers.tell(es, stage),
     release: ({ es, service }) => parts.release(es, service),
     onPhase: observed.phaseChanged,
@@ -226,6 +236,10 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     scale,
     parts,
     contention: new Contention({ client, events, clock, logger }),
+    overrides: new OverrideKeeper({
+      ...{ client, view, status, events, clock, logger },
+      autoscaled: (es) => autoscalers.wanted(es).autoscaled,
+    }),
     leftAlone: new LeftAlone({ parts, status, events, clock, others }),
     events,
     monitor,
@@ -243,8 +257,9 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     targets,
     scale,
     status,
-    autoscalers,
+    autoscalers: { wanted, beforeWake: (es) => autoscalers.beforeWake(es) },
     events,
+    journal,
     clock,
     logger,
     held: (ns, name) => hub.traffic(ns, name).held,
@@ -252,54 +267,19 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     onWake: enqueue,
   });
 
-  const enqueueEach = (all: readonly ElastiService[]): void => {
-    for (const { metadata } of all) enqueue(keyOf(metadata.namespace ?? "", metadata.name));
-  };
-  const enqueueAll = (): void => enqueueEach(view.stores.elastiServices.list());
-  const enqueueOrphan = (key: string): void => {
-    if (watched(splitKey(key).namespace)) orphanQueue.add(key);
-  };
-  const enqueueService = (ns: string, name: string): void => {
-    const named = view.elastiServicesOf(ns, name);
-    enqueueEach(named);
-    if (named.length === 0 && name !== "") enqueueOrphan(keyOf(ns, name));
-  };
-  const subscribe = (): void => {
-    view.stores.elastiServices.on("change", (event) => {
-      const { object } = event;
-      const ns = object.metadata.namespace ?? "";
-      enqueue(keyOf(ns, object.metadata.name));
-      // those that share a target fall asleep together, and not each when its triggers are asked next
-      if (event.type === "modified" && event.old.status?.phase !== object.status?.phase)
-        enqueueEach(view.elastiServicesOfTarget(ns, object.spec.scaleTargetRef.name));
-      const left = event.type === "deleted" ? object : event.type === "modified" ? event.old : undefined;
-      if (left !== undefined && (event.type === "deleted" || left.metadata.generation !== object.metadata.generation))
-        autoscalers.enqueueOrphans(ns);
-      if (left === undefined || (event.type === "modified" && left.spec.service === object.spec.service)) return;
-      // another that names the same Service may have it now; otherwise nobody has
-      if (view.elastiServicesOf(ns, left.spec.service).length === 0) hub.forget(ns, left.spec.service);
-      enqueueService(ns, left.spec.service);
-    });
-    view.stores.services.on("change", ({ object }) =>
-      enqueueService(object.metadata.namespace ?? "", object.metadata.name),
-    );
-    view.stores.slices.on("change", ({ object }) =>
-      enqueueService(object.metadata.namespace ?? "", publicServiceOf(object)),
-    );
-    autoscalerWatch.onKind(enqueueAll);
-    others.onChange(enqueueAll);
-    cache.onChange(enqueue);
-    cache.follow(view.stores.elastiServices);
-    hub.onTraffic((key) => {
-      const { namespace: ns, name } = splitKey(key);
-      // awake, the next round of the triggers is soon enough: of every request of a busy service nobody wants to hear
-      enqueueEach(view.elastiServicesOf(ns, name).filter(({ status }) => status?.phase !== "Serving"));
-    });
-    hub.onChange((changed) =>
-      changed === undefined ? enqueueAll() : enqueueEach(view.elastiServicesOfPorts(changed)),
-    );
-    resolverSet.onChange(enqueueAll);
-  };
+  const work = new WorkToDo({
+    view,
+    cache,
+    hub,
+    resolverSet,
+    autoscalers,
+    autoscalerWatch,
+    others,
+    enqueue,
+    enqueueOrphan: (key) => {
+      if (watched(splitKey(key).namespace)) orphanQueue.add(key);
+    },
+  });
 
   const elector = new LeaderElector({
     client: deps.leaseClient ?? client,
@@ -319,8 +299,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       parts.reload();
       sleepLoop.start();
       acting = true;
-      enqueueAll();
-      for (const key of orphans.all()) enqueueOrphan(key);
+      work.enqueueAll();
+      for (const key of orphans.all()) work.enqueueOrphan(key);
       autoscalers.enqueueOrphans();
     },
     onStoppedLeading: () => {
@@ -371,7 +351,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   lifecycle.add("triggers", { close: () => sleepLoop.close() });
   lifecycle.add("work", {
     start: () => {
-      subscribe();
+      work.subscribe();
+      votes.onChange(enqueue);
       queue.start(timed(reconciler, observed, clock));
       orphanQueue.start(async (key) => {
         const { namespace: ns, name } = splitKey(key);
@@ -381,7 +362,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
         const { namespace: ns, name } = splitKey(key);
         if (leads()) await autoscalers.restoreOrphan(ns, name);
       });
-      enqueueAll();
+      work.enqueueAll();
     },
     close: async () => {
       await Promise.all([queue.close(), orphanQueue.close(), freedQueue.close()]);

@@ -5,8 +5,11 @@ import type { ScaleHandler, TargetRef, WakeRequest } from "@elasti/scaling";
 import { operatorErrors } from "./errors.ts";
 import { type ClusterView, identityOf, type StoredElastiService } from "./lifecycle/cluster-view.ts";
 import type { Events, TargetView } from "./lifecycle/contracts.ts";
+import { phaseEntry } from "./lifecycle/phase-entry.ts";
 import { nextForWake, type Observation } from "./lifecycle/phases.ts";
+import { overrideOf } from "./lifecycle/ruling.ts";
 import type { StatusWriter } from "./lifecycle/status-writer.ts";
+import type { Journal } from "./policy-hooks.ts";
 
 /** Steps of one wake; more would mean that somebody else keeps changing the same objects. */
 const MAX_STEPS = 8;
@@ -28,6 +31,7 @@ export interface WakerOptions {
   status: StatusWriter;
   autoscalers: WakeAutoscalers;
   events: Events;
+  journal?: Journal;
   clock: Clock;
   logger: Logger;
   /** Holds that resolvers report for a service. */
@@ -67,6 +71,7 @@ export class Waker {
     }
     // the resolver has seen more than our watch: what we would decide on is old
     if (epochSeen > (es.status?.epoch ?? 0)) es = await this.#fresh(es);
+    this.#mustNotBePinned(es);
     const { phase, epoch } = es.status ?? {};
     if (phase !== "Serving") {
       this.#options.logger.info({ namespace, service, phase, epoch, reason: "notified" }, "requests wait");
@@ -100,7 +105,9 @@ export class Waker {
           fence = landed ? "landed" : "kept";
           if (landed) scaled = { from: 0, to: now, outcome: "scaled" };
         } else if (step.do === "set-phase") {
-          const now = new Date(this.#options.clock.now()).toISOString();
+          const atMs = this.#options.clock.now();
+          const now = new Date(atMs).toISOString();
+          const { phase: from } = es.status ?? {};
           es = await this.#options.status.setPhase(es, step.phase, {
             lastActiveTime: now,
             ...(step.phase === "Waking"
@@ -111,12 +118,21 @@ export class Waker {
               : {}),
           });
           const { phase, epoch } = es.status ?? {};
+          const change = { es, from, to: step.phase, why: step.why, before: undefined, now: replicas, atMs };
+          const entry = phaseEntry({
+            ...change,
+            ruling: { sleep: undefined, by: undefined },
+            wakeReason: "request",
+            byOthers: false,
+          });
+          if (entry !== undefined) this.#options.journal?.record(entry);
           this.#options.events.record(es, "Normal", step.phase === "Waking" ? "Woken" : "SleepUndone", step.why);
           this.#options.logger.info({ namespace, service, phase, epoch, reason: step.why }, "phase");
         }
       } catch (error) {
         if (!isConflict(error)) throw error;
         es = await this.#fresh(es);
+        this.#mustNotBePinned(es);
         fence = "none";
       }
     }
@@ -149,7 +165,7 @@ export class Waker {
   }
 
   async #scaleUp(es: StoredElastiService, ref: TargetRef) {
-    const { scale, events, held, autoscalers } = this.#options;
+    const { scale, events, held, autoscalers, ownerOf } = this.#options;
     const namespace = es.metadata.namespace ?? "";
     const { replicas, autoscaled } = autoscalers.wanted(es);
     const request: WakeRequest = {
@@ -172,12 +188,27 @@ export class Waker {
           `scaled ${ref.name} from ${result.from} to ${result.to} for a request`,
         );
       }
-      scale.watchRescale(request, () => held(namespace, es.spec.service) > 0);
+      const isAsked = (): boolean =>
+        held(namespace, es.spec.service) > 0 && !this.#isPinned(ownerOf(namespace, es.spec.service));
+      scale.watchRescale(request, isAsked);
       return result;
     } catch (error) {
       events.record(es, "Warning", "FailedToScale", `scaling ${ref.name} up failed: ${errorText(error)}`);
       throw error;
     }
+  }
+
+  #isPinned(es: StoredElastiService | undefined): boolean {
+    const found = es === undefined ? undefined : overrideOf(es, this.#options.clock.now());
+    if (found?.state !== "active") return false;
+    return found.override.kind === "pin" && found.override.replicas === 0;
+  }
+
+  /** Resolvers that do not know it yet come again; from those that do, nobody comes. */
+  #mustNotBePinned(es: StoredElastiService): void {
+    if (!this.#isPinned(es)) return;
+    const { namespace, name } = es.metadata;
+    throw operatorErrors.ELASTI_PINNED_ASLEEP(`an override keeps ${namespace}/${name} at zero replicas`);
   }
 
   async #fresh(es: StoredElastiService): Promise<StoredElastiService> {

@@ -30,7 +30,7 @@ function gathererOver(all: readonly StoredElastiService[], heldFor?: string): Fa
     view,
     targets: { of: () => ({ kind: "pending", reason: "TargetPending", message: "" }) },
     hub,
-    autoscalers: { obstacle: () => undefined, due: () => [] },
+    autoscalers: { obstacle: () => undefined, due: () => [], wanted: () => ({ autoscaled: false }) },
     others: { obstacle: undefined },
     verdicts: { latest: () => undefined, look: () => Promise.reject(new TypeError("not asked here")) },
     memories: new Memories(),

@@ -6,6 +6,8 @@ export interface ConditionUpdate {
   readonly status: Condition["status"];
   readonly reason: string;
   readonly message: string;
+  /** Amounts in the message matter: it is taken over whatever changed. */
+  readonly exact?: boolean;
 }
 
 /** Longest message; whatever an API server or a Prometheus had to say, status stays small. */
@@ -28,7 +30,7 @@ export function setConditions(
 ): Condition[] {
   const { nowMs, generation } = options;
   const byType = new Map(updates.map((update) => [update.type, update]));
-  const conditions = [...byType.values()].map(({ type, status, reason: given, message }): Condition => {
+  const conditions = [...byType.values()].map(({ type, status, reason: given, message, exact = false }): Condition => {
     const reason = oneWord(given);
     const old = before.find((condition) => condition.type === type);
     const sameStatus = old !== undefined && old.status === status;
@@ -36,7 +38,10 @@ export function setConditions(
       type,
       status,
       reason,
-      message: sameStatus && old.reason === reason && sameWords(old.message, cut(message)) ? old.message : cut(message),
+      message:
+        !exact && sameStatus && old.reason === reason && sameWords(old.message, cut(message))
+          ? old.message
+          : cut(message),
       lastTransitionTime: sameStatus ? old.lastTransitionTime : new Date(nowMs).toISOString(),
       ...(generation === undefined ? {} : { observedGeneration: generation }),
     };

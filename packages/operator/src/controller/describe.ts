@@ -4,6 +4,7 @@ import type { TargetState } from "../lifecycle/contracts.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
 import type { ServiceMemory } from "../lifecycle/memory.ts";
 import type { Observation, Step } from "../lifecycle/phases.ts";
+import { PINNED_ASLEEP } from "../lifecycle/ruling.ts";
 import { type ConditionUpdate, setConditions } from "./conditions.ts";
 import type { Prepared, Warning } from "./parts.ts";
 
@@ -94,9 +95,9 @@ function idle({ observation, answer }: Description): ConditionUpdate {
 
 function optional({ warnings, waking, memory }: Description): ConditionUpdate[] {
   const updates = [...warnings, ...missingRight(memory)].map(
-    ({ type, reason, message }): ConditionUpdate => ({ type, status: "True", reason, message }),
+    (warning): ConditionUpdate => ({ status: "True", ...warning }),
   );
-  if (waking?.certain === true)
+  if (waking?.certain === true && waking.reason !== PINNED_ASLEEP)
     updates.push({ type: "WakeFailed", status: "True", reason: waking.reason, message: waking.message });
   return updates;
 }

@@ -1,7 +1,7 @@
-import { keyOf, specDefaults } from "@elasti/api";
+import { keyOf, OVERRIDE_ANNOTATION, specDefaults } from "@elasti/api";
 import { type Clock, errorText } from "@elasti/core";
 import type { EndpointSlice, Service } from "@elasti/kube";
-import { cooldownOf, enabledPeriodAt, type WakeReason } from "@elasti/scaling";
+import { arbitrate, cooldownOf, enabledPeriodAt, type WakeReason } from "@elasti/scaling";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
 import { contestOf } from "../lifecycle/contest.ts";
@@ -11,6 +11,8 @@ import { type Memories, runOf } from "../lifecycle/memory.ts";
 import { type Facts, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
 import { parkBar } from "../lifecycle/park-reverts.ts";
 import { isParked } from "../lifecycle/routing.ts";
+import { overrideOf, type Ruling, rulingOf } from "../lifecycle/ruling.ts";
+import { noVotes, type PolicyVotes } from "../policy-hooks.ts";
 import { cooldownMsOf } from "../sleep-loop.ts";
 import { namesService } from "./contention.ts";
 import { ownerAmong } from "./service-check.ts";
@@ -19,6 +21,8 @@ import { ownerAmong } from "./service-check.ts";
 export interface AutoscalerSource {
   obstacle(es: StoredElastiService): { readonly reason: string; readonly message: string } | undefined;
   due(es: StoredElastiService): Facts["autoscalerDue"];
+  /** `autoscaled`: somebody else has the replicas from one up. */
+  wanted(es: StoredElastiService): { readonly autoscaled: boolean };
 }
 
 export interface FactsOptions {
@@ -30,6 +34,7 @@ export interface FactsOptions {
   others: { readonly obstacle: { readonly reason: string; readonly message: string } | undefined };
   verdicts: Verdicts;
   memories: Memories;
+  votes?: Pick<PolicyVotes, "of">;
   clock: Clock;
   /** A verdict older than this says nothing about now, in ms. */
   verdictMaxAgeMs: number;
@@ -39,12 +44,31 @@ export interface FactsOptions {
   requiredResolvers: () => readonly string[];
 }
 
+export interface Gathered {
+  readonly facts: Facts;
+  readonly target: TargetState;
+  readonly answer: SleepAnswer;
+  readonly wakeReason: WakeReason;
+  readonly ruling: Ruling;
+  /** The override as it was written. */
+  readonly record: string | undefined;
+  /** It asks for replicas, and what the watch shows of them may be of before it was written. */
+  readonly unread: boolean;
+}
+
 /** Gathers what is known of a service: of the cluster, of the resolvers, of its triggers. */
 export class FactsGatherer {
   readonly #options: FactsOptions;
 
   constructor(options: FactsOptions) {
     this.#options = options;
+  }
+
+  /** What its override and the policies have to say now. */
+  rulingOf(es: StoredElastiService): Ruling {
+    const found = overrideOf(es, this.#options.clock.now());
+    const override = found.state === "active" ? found.override : undefined;
+    return rulingOf(override, (this.#options.votes ?? noVotes).of(es));
   }
 
   /** Whether this ElastiService alone would let its target sleep. */
@@ -78,6 +102,7 @@ export class FactsGatherer {
       blind: countsTraffic ? this.#parkBarOf(es) : undefined,
       contestedUntilMs: contestOf(es, now)?.untilMs,
       autoscaler: this.#options.others.obstacle ?? autoscalers.obstacle(es),
+      ruling: this.rulingOf(es),
     });
   }
 
@@ -118,6 +143,28 @@ export class FactsGatherer {
     };
   }
 
+  /** Replicas that an override asks for and that are not there; what others have made of them since stands. */
+  #adjustTo(es: StoredElastiService, target: TargetState, { intent }: Ruling): number | undefined {
+    const memory = this.#options.memories.of(keyOf(es.metadata.namespace ?? "", es.metadata.name));
+    if (intent === undefined || es.status?.phase !== "Serving") {
+      memory.overrideDone = undefined;
+      return undefined;
+    }
+    // decided on what was there before, it would take what a person did just now for a change that came after
+    if (target.kind !== "found" || memory.overrideRead !== es.metadata.annotations?.[OVERRIDE_ANNOTATION])
+      return undefined;
+    if (es.metadata.deletionTimestamp !== undefined || target.replicas === 0) return undefined;
+    const { autoscaled } = this.#options.autoscalers.wanted(es);
+    const result = arbitrate([intent], {
+      replicas: target.replicas,
+      autoscaled,
+      named: true,
+      last: memory.overrideDone,
+    });
+    if (result.replicas === undefined) memory.overrideDone = result.intent;
+    return result.replicas;
+  }
+
   gather(
     es: StoredElastiService,
     about: {
@@ -127,7 +174,7 @@ export class FactsGatherer {
       slicesMatch: (ours: readonly EndpointSlice[]) => boolean;
       namespaceGoing: boolean;
     },
-  ): { facts: Facts; target: TargetState; answer: SleepAnswer; wakeReason: WakeReason } {
+  ): Gathered {
     const { view, targets, hub, verdicts, memories, clock } = this.#options;
     const namespace = es.metadata.namespace ?? "";
     const key = keyOf(namespace, es.metadata.name);
@@ -138,9 +185,12 @@ export class FactsGatherer {
     const peers = this.peersOf(es);
     const own = this.maySleepAlone(es);
     const answer = own.may ? (peers.map((peer) => this.maySleepAlone(peer)).find(({ may }) => !may) ?? own) : own;
-    const triggered = es.status?.phase === "Asleep" && verdicts.latest(key)?.kind === "Active";
+    const ruling = this.rulingOf(es);
+    const triggered = !ruling.quiet && es.status?.phase === "Asleep" && verdicts.latest(key)?.kind === "Active";
     const period = enabledPeriodAt(es.spec.enabledPeriod, clock.now());
-    const scheduled = !period.inside && period.problem === undefined;
+    const scheduled = !ruling.quiet && !period.inside && period.problem === undefined;
+    // pinned asleep, those who wait are answered
+    const waitedFor = held > 0 && ruling.sleep !== "pinned";
     // whoever waits for another Service of the target wakes this one, too
     const asked = held > 0 || peers.some(({ spec }) => hub.traffic(namespace, spec.service).held > 0);
     const ours = ourSlices(
@@ -165,17 +215,29 @@ export class FactsGatherer {
       routedAtMs: memory.routedAtMs,
       graceMs: this.graceMsOf(es),
       maySleep: answer.may,
-      wantsAwake: held > 0 || triggered || scheduled,
+      wantsAwake: waitedFor || triggered || scheduled || ruling.wake !== undefined,
+      adjustTo: this.#adjustTo(es, target, ruling),
       peersSealed: peers.every(({ status }) => status?.phase === "Sealed"),
       fence: memory.fence?.epoch === (es.status?.epoch ?? 0) ? memory.fence.outcome : "none",
-      run: runOf(es, memory),
+      run: runOf(es, memory, ruling.sleep),
       autoscalerDue: this.#options.autoscalers.due(es),
     };
+    const record = es.metadata.annotations?.[OVERRIDE_ANNOTATION];
     return {
       facts,
       target,
+      ruling,
+      record,
+      unread: ruling.intent !== undefined && es.status?.phase === "Serving" && memory.overrideRead !== record,
       answer,
-      wakeReason: asked ? "request" : triggered ? "trigger" : scheduled ? "schedule" : "manual",
+      wakeReason: asked
+        ? "request"
+        : triggered
+          ? "trigger"
+          : scheduled
+            ? "schedule"
+            : // asleep it is they who wake it; awake they only keep it so
+              ((es.status?.phase === "Asleep" ? ruling.wake : undefined) ?? "manual"),
     };
   }
 }

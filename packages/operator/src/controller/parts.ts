@@ -15,6 +15,8 @@ export interface Warning {
   readonly type: string;
   readonly reason: string;
   readonly message: string;
+  /** Amounts in the message matter. */
+  readonly exact?: boolean;
 }
 
 /** The resolvers that lead to a service, as its slices should list them. */

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { type Condition, FIELD_MANAGER, FINALIZER, type Route } from "@elasti/api";
+import { type Condition, FIELD_MANAGER, FINALIZER, type Route, type Waking } from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
 import { isConflict, isNotFound, type KubeClient, resources, type WorkResult } from "@elasti/kube";
 import type { ScaleHandler, WakeReason } from "@elasti/scaling";
@@ -8,7 +8,7 @@ import { type ClusterView, identityOf, type StoredElastiService } from "../lifec
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import { failureOf } from "../lifecycle/failure.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
-import { type Memories, noteAsleep, noteUndone, runOf, type ServiceMemory } from "../lifecycle/memory.ts";
+import { type Memories, noteAsleep, noteUndone, type ServiceMemory } from "../lifecycle/memory.ts";
 import { needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
 import type { Performer, Subject } from "../lifecycle/performer.ts";
 import { clientMode, type Limits, next, type Observation, type Step } from "../lifecycle/phases.ts";
@@ -18,6 +18,7 @@ import type { Contention } from "./contention.ts";
 import { activityToWrite, describe } from "./describe.ts";
 import type { FactsGatherer } from "./facts.ts";
 import type { LeftAlone } from "./left-alone.ts";
+import type { OverrideKeeper } from "./overrides.ts";
 import type { Parts, Prepared } from "./parts.ts";
 
 /** Steps of one pass; what is left over goes on in the next. */
@@ -42,6 +43,7 @@ export interface ReconcilerOptions {
   parts: Parts;
   contention: Contention;
   leftAlone: LeftAlone;
+  overrides: OverrideKeeper;
   events: Events;
   clock: Clock;
   logger: Logger;
@@ -121,15 +123,18 @@ export class ElastiServiceReconciler {
       es = view.elastiServices.get(namespace, name) ?? es;
       if (await this.#noteRevert(key, es)) continue;
       const { subject, observation, target, answer, held } = await this.#observe(key, es, prepared);
+      const { pinned } = subject;
       // a watch that has not begun is no reason to call a service degraded; its first list comes back here
       if (target.kind === "pending") return {};
       if (target.kind !== "found" && observation.lifecycle === "restore")
         return { requeueAfterMs: UNREADABLE_PAUSE_MS };
       const step = next(observation, this.#options.limits);
-      if (step.do === "wait") return await this.#rest(key, es, { prepared, observation, target, answer, step, held });
-      // routes and the probe are for resolvers to know before anybody is led to them
+      if (step.do === "wait")
+        return await this.#rest(key, es, { prepared, observation, target, answer, step, held, pinned });
+      // routes and the probe are for resolvers to know before anybody is led to them, and whom to refuse
       if (await this.#writeRoutes(es, prepared, target, observation)) continue;
-      this.#noteStep(key, step, observation);
+      if (await this.#options.overrides.writePinned(es, pinned)) continue;
+      this.#noteStep(key, step, observation, subject);
       await this.#options.performer.perform(step, subject, this.#options.memories.of(key));
       this.#noteDone(key, step, observation);
       if (step.do === "release") return {};
@@ -156,8 +161,10 @@ export class ElastiServiceReconciler {
     };
     let gathered = gatherer.gather(es, about);
     const seen = gathered.target;
-    if (seen.kind === "found" && needsFreshTarget(es.status?.phase, seen.replicas, runOf(es, memory))) {
+    const behind = seen.kind === "found" && needsFreshTarget(es.status?.phase, seen.replicas, gathered.facts.run);
+    if (seen.kind === "found" && (behind || gathered.unread)) {
       await scale.read(seen.ref);
+      if (gathered.unread) memory.overrideRead = gathered.record;
       gathered = gatherer.gather(es, about);
     }
     const subject: Subject = {
@@ -175,6 +182,9 @@ export class ElastiServiceReconciler {
       wakeReason: gathered.wakeReason,
       alone: gatherer.peersOf(es).length === 0,
       raisedByOthers: this.#isRaisedByOthers(es, gathered.target, gathered.wakeReason, memory),
+      ruling: gathered.ruling,
+      pinned: this.#options.overrides.pinnedOf(es),
+      adjustTo: gathered.facts.adjustTo,
     };
     const { facts, answer, wakeReason } = gathered;
     return {
@@ -217,11 +227,13 @@ export class ElastiServiceReconciler {
       answer: SleepAnswer;
       step: Extract<Step, { do: "wait" }>;
       held: boolean;
+      pinned: Waking | undefined;
     },
   ): Promise<PassResult> {
-    const { status, memories, clock, parts, contention, view, monitor } = this.#options;
+    const { status, memories, clock, parts, contention, view, monitor, overrides } = this.#options;
     const { observation, answer, step } = seen;
     if (await this.#writeRoutes(es, seen.prepared, seen.target, observation)) return { requeueAfterMs: 0 };
+    if (await this.#options.overrides.writePinned(es, seen.pinned)) return { requeueAfterMs: 0 };
     const service = view.services.get(es.metadata.namespace ?? "", es.spec.service);
     const named = await contention.named(es, service, seen.target);
     if (Object.keys(named).length > 0) {
@@ -229,7 +241,11 @@ export class ElastiServiceReconciler {
       return { requeueAfterMs: 0 };
     }
     const memory = memories.of(key);
-    const { waking, againInMs } = await monitor.look({ key, es, service, ...seen });
+    // while requests are refused nobody asks why no pod is ready
+    if (seen.pinned !== undefined) monitor.forget(key);
+    const looked = seen.pinned === undefined ? await monitor.look({ key, es, service, ...seen }) : undefined;
+    const waking = looked === undefined ? seen.pinned : looked.waking;
+    const notes = overrides.notes(es);
     const conditions = describe({
       es,
       ...seen,
@@ -237,6 +253,7 @@ export class ElastiServiceReconciler {
       memory,
       nowMs: clock.now(),
       warnings: [
+        ...notes,
         ...seen.prepared.notes,
         ...contention.warnings(es, service, seen.target),
         ...parts.warnings(es, seen.target.kind === "found" ? seen.target.template : undefined),
@@ -252,12 +269,17 @@ export class ElastiServiceReconciler {
     }
     const active = activityToWrite(es, memory.lastActiveMs);
     if (active !== undefined) change.lastActiveTime = active;
-    if (Object.keys(change).length > 0 && es.metadata.deletionTimestamp === undefined) await status.write(es, change);
+    if (es.metadata.deletionTimestamp === undefined) {
+      const written = Object.keys(change).length > 0 ? await status.write(es, change) : es;
+      overrides.tell(es, notes);
+      await overrides.remove(written, memory);
+    }
     const waits = [
       step.atMostMs,
       !answer.may && observation.phase === "Serving" ? answer.inMs : undefined,
       contention.changesInMs(es, service),
-      againInMs,
+      overrides.changesInMs(es),
+      looked?.againInMs,
     ].filter((ms): ms is number => ms !== undefined);
     return waits.length === 0 ? {} : { requeueAfterMs: Math.max(1, Math.ceil(Math.min(...waits))) };
   }
@@ -287,7 +309,7 @@ export class ElastiServiceReconciler {
     return !this.#options.scale.raisedSince(target.ref, asleep);
   }
 
-  #noteStep(key: string, step: Step, o: Observation): void {
+  #noteStep(key: string, step: Step, o: Observation, { ruling }: Subject): void {
     if (step.do !== "set-phase") return;
     const memory = this.#options.memories.of(key);
     const leavesSleep =
@@ -296,7 +318,9 @@ export class ElastiServiceReconciler {
     const { run } = memory;
     const byActivity = (run?.requestsSeen ?? 0) > 0 || o.wantsAwake || run?.look === "not-idle" || o.fence === "landed";
     // a sleep that nobody leads any more, because its leader died or its spec was changed, has not failed
-    if (run !== undefined || byActivity) noteUndone(memory, this.#options.clock.now(), byActivity);
+    // asked for by a person, it would be begun again at once, whatever came
+    const ordered = ruling.sleep !== undefined;
+    if (run !== undefined || byActivity) noteUndone(memory, this.#options.clock.now(), byActivity && !ordered);
     this.#options.onUndone(
       byActivity ? "activity" : run?.proof === "failed" ? "routing" : run?.seal === "refused" ? "seal" : "other",
     );

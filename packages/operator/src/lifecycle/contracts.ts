@@ -49,7 +49,10 @@ export type EventReason =
   | "WakeFailed"
   | "SelectorReverted"
   | "Contested"
-  | "OtherOperator";
+  | "OtherOperator"
+  | "OverrideBegan"
+  | "OverrideEnded"
+  | "OverrideInvalid";
 
 export interface Events {
   record(about: ElastiService, type: "Normal" | "Warning", reason: EventReason, message: string): void;

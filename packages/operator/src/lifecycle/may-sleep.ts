@@ -1,4 +1,5 @@
 import type { Cooldown, Verdict } from "@elasti/scaling";
+import type { Ruling } from "./ruling.ts";
 
 /** What decides whether a target may sleep now. Times in ms of wall clock. */
 export interface SleepQuestion {
@@ -21,6 +22,8 @@ export interface SleepQuestion {
   readonly contestedUntilMs: number | undefined;
   /** Why an autoscaler of the target does not let it sleep. */
   readonly autoscaler: { readonly reason: string; readonly message: string } | undefined;
+  /** Of an override and of policies. */
+  readonly ruling: Pick<Ruling, "sleep" | "stay" | "idle">;
 }
 
 export type SleepAnswer =
@@ -44,6 +47,9 @@ export function maySleep(q: SleepQuestion): SleepAnswer {
     const message = "others raised the target from zero twice within ten minutes; it is left awake for an hour";
     return no("Contested", message, q.contestedUntilMs - q.nowMs);
   }
+  const { sleep, stay, idle } = q.ruling;
+  if (stay !== undefined) return no(stay.reason, stay.message);
+  if (sleep !== undefined) return orderedToSleep(q, sleep);
   if (q.blind !== undefined) return no(q.blind.reason, q.blind.message);
   if (q.verdict === undefined) return no("NotAskedYet", "the triggers have not been asked yet");
   if (q.verdict.kind !== "Idle") {
@@ -55,9 +61,27 @@ export function maySleep(q: SleepQuestion): SleepAnswer {
   if (!q.period.inside) return no("OutsideEnabledPeriod", "outside enabledPeriod the target stays up");
   if (q.inFlight > 0) return no("InFlight", `${q.inFlight} requests are in flight`);
   if (q.held > 0) return no("Held", `${q.held} requests are held`);
-  if (q.silentResolvers.length > 0) return no("ResolverSilent", `no report from ${q.silentResolvers.join(", ")}`);
-  if (!q.cooldown.over) return no("Cooldown", "within cooldownPeriod of the last activity", q.cooldown.remainingMs);
-  if (q.nowMs < q.notBeforeMs)
-    return no("SleepFailed", "the last attempt to sleep did not succeed", q.notBeforeMs - q.nowMs);
-  return { may: true, message: q.verdict.message };
+  const silent = silence(q);
+  if (silent !== undefined) return silent;
+  // a policy that says idle stands in for the cooldown, and for nothing else
+  if (!q.cooldown.over && idle === undefined)
+    return no("Cooldown", "within cooldownPeriod of the last activity", q.cooldown.remainingMs);
+  return failedBefore(q) ?? { may: true, message: q.cooldown.over ? q.verdict.message : (idle ?? "") };
+}
+
+/** An override asks for it: triggers, cooldown and period have no say. Of requests, one that pins it answers for itself. */
+function orderedToSleep(q: SleepQuestion, sleep: NonNullable<Ruling["sleep"]>): SleepAnswer {
+  if (sleep === "asleep" && q.inFlight > 0) return no("InFlight", `${q.inFlight} requests are in flight`);
+  if (sleep === "asleep" && q.held > 0) return no("Held", `${q.held} requests are held`);
+  return silence(q) ?? failedBefore(q) ?? { may: true, message: "an override asks for it" };
+}
+
+function silence({ silentResolvers }: SleepQuestion): SleepAnswer | undefined {
+  if (silentResolvers.length === 0) return undefined;
+  return no("ResolverSilent", `no report from ${silentResolvers.join(", ")}`);
+}
+
+function failedBefore(q: SleepQuestion): SleepAnswer | undefined {
+  if (q.nowMs >= q.notBeforeMs) return undefined;
+  return no("SleepFailed", "the last attempt to sleep did not succeed", q.notBeforeMs - q.nowMs);
 }

@@ -1,5 +1,6 @@
 import type { ElastiService } from "@elasti/api";
 import type { Memory } from "./performer.ts";
+import type { Ruling } from "./ruling.ts";
 import type { Run } from "./sleep-run.ts";
 
 /** What a leader remembers of one service. */
@@ -18,6 +19,12 @@ export interface ServiceMemory extends Memory {
   seenAtZero: number | undefined;
   /** A right that was missing to let it sleep. */
   missingRight: string | undefined;
+  /** `intent` of the override's replicas that were written last: what others make of them stands. */
+  overrideDone: string | undefined;
+  /** The record for which the target was read before anything was decided on it. */
+  overrideRead: string | undefined;
+  /** The expired record that was taken off; put there again, it stays. */
+  overrideRemoved: string | undefined;
   /** Why routing by the resolvers could not be proven. */
   routingProblem: { reason: string; message: string } | undefined;
 }
@@ -40,6 +47,9 @@ export class Memories {
         conflicts: 0,
         seenAtZero: undefined,
         missingRight: undefined,
+        overrideDone: undefined,
+        overrideRead: undefined,
+        overrideRemoved: undefined,
         routingProblem: undefined,
       };
       this.#byKey.set(key, memory);
@@ -57,8 +67,9 @@ export class Memories {
   }
 }
 
-/** The sleep that is being led, unless it was begun for another spec than there is now. */
-export function runOf(es: ElastiService, { run }: Memory): Run | undefined {
+/** The sleep that is being led, unless it was begun for another spec than there is now, or by an order that is over. */
+export function runOf(es: ElastiService, { run }: Memory, ordered?: Ruling["sleep"]): Run | undefined {
+  if (run?.ordered !== undefined && run.ordered !== ordered) return undefined;
   return run?.generation === es.metadata.generation ? run : undefined;
 }
 

@@ -63,10 +63,12 @@ export interface Observation {
   readonly answered: boolean;
   /** How far behind nodes are allowed to be: the grace of this service. */
   readonly graceMs: number;
-  /** Every trigger idle, cooldown over, inside the period, nothing in flight, every resolver heard. */
+  /** Every trigger idle, cooldown over, inside the period, nothing in flight, every resolver heard; or an override asks for it. */
   readonly maySleep: boolean;
-  /** A hold, an active trigger or the enabled period wants it awake. */
+  /** A hold, an active trigger, the enabled period, an override or a policy wants it awake. */
   readonly wantsAwake: boolean;
+  /** An override asks for so many while it is awake, and they are not there. */
+  readonly adjustTo?: number | undefined;
   /** Every other ElastiService on the same target holds too; true where there is none. */
   readonly peersSealed: boolean;
   /** What the fence in this phase found: `kept` no zero had landed, `landed` one had and was taken back. */
@@ -100,5 +102,7 @@ export type StepName =
   | "fence-target"
   | "scale-up"
   | "mark-pods-gone"
+  /** Write the replicas that an override asks for. */
+  | "adjust"
   /** Remove what is ours and the finalizer. */
   | "release";

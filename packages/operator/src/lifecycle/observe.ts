@@ -41,6 +41,7 @@ export interface Facts {
   readonly graceMs: number;
   readonly maySleep: boolean;
   readonly wantsAwake: boolean;
+  readonly adjustTo?: number | undefined;
   readonly peersSealed: boolean;
   readonly fence: Observation["fence"];
   readonly run: Run | undefined;
@@ -119,6 +120,7 @@ export function observe(facts: Facts): Observation {
     graceMs: facts.graceMs,
     maySleep: facts.maySleep,
     wantsAwake: facts.wantsAwake,
+    adjustTo: facts.adjustTo,
     peersSealed: facts.peersSealed,
     fence: facts.fence,
     run: facts.run,

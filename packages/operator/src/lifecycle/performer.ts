@@ -1,13 +1,18 @@
+import type { Waking } from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
 import type { EndpointSlice, Service } from "@elasti/kube";
 import type { AutoscalerStage, ScaleHandler, WakeReason } from "@elasti/scaling";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
+import type { Journal } from "../policy-hooks.ts";
+import { adjust } from "./adjust.ts";
 import { identityOf, type StoredElastiService } from "./cluster-view.ts";
 import { withRaise } from "./contest.ts";
 import type { Events, TargetState, Verdicts } from "./contracts.ts";
 import { isRefused } from "./failure.ts";
+import { phaseEntry } from "./phase-entry.ts";
 import type { Observation, Step } from "./phases.ts";
 import type { Routing } from "./routing.ts";
+import type { Ruling } from "./ruling.ts";
 import { Run } from "./sleep-run.ts";
 import type { StatusChange, StatusWriter } from "./status-writer.ts";
 
@@ -29,6 +34,11 @@ export interface Subject {
   readonly alone: boolean;
   /** Somebody else raised the target from zero while it was asleep. */
   readonly raisedByOthers: boolean;
+  readonly ruling: Ruling;
+  /** While requests are to be refused. */
+  readonly pinned: Waking | undefined;
+  /** Replicas that an override asks for. */
+  readonly adjustTo: number | undefined;
 }
 
 /** What this leader remembers of one service between steps. */
@@ -60,6 +70,7 @@ export interface PerformerOptions {
   /** Removes all that is ours, and the finalizer. */
   release: (subject: Subject) => Promise<void>;
   onPhase: (from: string | undefined, to: string) => void;
+  journal?: Journal;
   /** Something that a step waits for has come. */
   enqueue: (key: string) => void;
 }
@@ -108,6 +119,7 @@ export class Performer {
       case "zero": {
         const run = memory.run!;
         if (target.kind !== "found" || run.targetVersion === undefined) return;
+        if (run.zeroTries === 0) run.replicasBefore = target.replicas;
         run.zeroTries += 1;
         try {
           run.zero = await scale.zero({ ref: target.ref, resourceVersion: run.targetVersion });
@@ -134,6 +146,8 @@ export class Performer {
       }
       case "tell-autoscaler":
         return await this.#options.tellAutoscaler(es, step.stage);
+      case "adjust":
+        return await adjust(subject, step.why, this.#options);
       case "scale-up":
         return await this.#scaleUp(subject, step.why);
       case "mark-pods-gone":
@@ -160,7 +174,8 @@ export class Performer {
     // counted from before the write: a request in between is one since the run began
     const mark = phase === "Draining" ? hub.mark(namespace, es.spec.service) : undefined;
     const now = new Date(clock.now()).toISOString();
-    const more: StatusChange = {};
+    // what clients are told outlives the change: a resolver that did not know would let a request through
+    const more: StatusChange = subject.pinned === undefined ? {} : { waking: subject.pinned };
     if (phase === "Waking") {
       more.lastScaledUpTime = now;
       more.lastActiveTime = now;
@@ -184,6 +199,19 @@ export class Performer {
     const epoch = written.status?.epoch ?? 0;
     logger.info({ namespace, service: es.spec.service, phase, epoch, from, reason: why }, "phase");
     this.#options.onPhase(from, phase);
+    const entry = phaseEntry({
+      es,
+      from,
+      to: phase,
+      why,
+      ruling: subject.ruling,
+      wakeReason: subject.wakeReason,
+      byOthers: subject.raisedByOthers,
+      before: memory.run?.replicasBefore,
+      now: target.kind === "found" ? target.replicas : undefined,
+      atMs: clock.now(),
+    });
+    if (entry !== undefined) this.#options.journal?.record(entry);
     if (phase === "Draining") events.record(es, "Normal", "SleepBegan", why);
     else if (phase === "Asleep") events.record(es, "Normal", "Asleep", why);
     else if (phase === "Waking") events.record(es, "Normal", "Woken", why);
@@ -193,11 +221,14 @@ export class Performer {
       events.record(es, "Normal", "SleepUndone", why);
     if (mark !== undefined) {
       memory.run?.end();
-      memory.run = new Run(epoch, es.metadata.generation, () => {
+      const ordered = subject.ruling.sleep;
+      const requestsSeen = () => {
         const { requests, lost } = hub.requestsSince(mark);
-        // of a resolver whose session broke nobody knows what it has seen
-        return requests + lost.length;
-      });
+        // of a resolver whose session broke nobody knows what it has seen; pinned, all others refuse from the moment at which
+        // they see Draining, and their seal says whether anything is under way from before
+        return (ordered === "pinned" ? 0 : requests) + lost.length;
+      };
+      memory.run = new Run(epoch, es.metadata.generation, requestsSeen, ordered);
     } else if (phase !== "Sealed") {
       memory.run?.end();
       memory.run = undefined;
@@ -256,6 +287,11 @@ export class Performer {
   }
 
   #look(subject: Subject, run: Run): void {
+    // whatever the triggers say
+    if (subject.ruling.sleep !== undefined) {
+      run.look = "idle";
+      return;
+    }
     run.look = "running";
     const asked = this.#options.verdicts.look(subject.key, run.graceOverAtMs, run.signal);
     this.#then(

@@ -137,6 +137,7 @@ function serving(o: Observation): Step {
   }
   const told = tell(o, "awake", "a pod is ready");
   if (told !== undefined) return told;
+  if (o.adjustTo !== undefined) return step("adjust", `an override asks for ${o.adjustTo}`);
   if (o.maySleep && o.resolvers > 0) return drain(o, "idle");
   return wait("awake");
 }
@@ -316,7 +317,9 @@ function waking(o: Observation, limits: Limits): Step {
   } else if (o.publicReady > 0) {
     return setPhase("Serving", "a pod is ready and published");
   }
-  if (o.maySleep && o.resolvers > 0 && o.lifecycle === "live") return drain(o, "idle, and no pod became ready");
+  if (o.maySleep && o.resolvers > 0 && o.lifecycle === "live") {
+    return drain(o, o.readyPods > 0 ? "idle" : "idle, and no pod became ready");
+  }
   return wait(
     "for a pod to become ready",
     o.lifecycle === "restore" ? limits.restoreTimeoutMs - o.phaseAgeMs : undefined,

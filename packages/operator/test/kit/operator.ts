@@ -54,6 +54,7 @@ export interface OperatorWorld {
 export async function startOperator(
   env: Record<string, string> = {},
   monitorTimes: OperatorDeps["monitorTimes"] = { lookAfterMs: 2_000, progressAfterMs: 10_000 },
+  policies: Pick<OperatorDeps, "votes" | "journal"> = {},
 ): Promise<OperatorWorld> {
   const api = await startApiServer({ tokens: { secret: "operator" } });
   const client = createKubeClient({ cluster: { server: api.url, token: async () => "secret" } });
@@ -105,6 +106,7 @@ export async function startOperator(
     logger: silentLogger,
     metrics: new Metrics({ clock: systemClock }),
     monitorTimes,
+    ...policies,
   });
   await operator.start?.();
   const joined: TestResolver[] = [];

@@ -16,6 +16,7 @@ const idle: SleepQuestion = {
   blind: undefined,
   contestedUntilMs: undefined,
   autoscaler: undefined,
+  ruling: { sleep: undefined, stay: undefined, idle: undefined },
 };
 
 describe("whether a target may sleep", () => {
@@ -53,6 +54,54 @@ describe("whether a target may sleep", () => {
       assert.equal(!answer.may && answer.reason, reason);
     });
   }
+
+  const cooling = { cooldown: { over: false, remainingMs: 5_000, sinceMs: now } };
+  const none: SleepQuestion["ruling"] = { sleep: undefined, stay: undefined, idle: undefined };
+
+  describe("and an override or a policy", () => {
+    const busy = { verdict: { ...idle.verdict!, kind: "Active" as const, reason: "AboveThreshold" } };
+    const unknown = { verdict: { ...idle.verdict!, kind: "Unknown" as const, reason: "EmptyResult" } };
+    const asleep = { ruling: { ...none, sleep: "asleep" as const } };
+    const pinned = { ruling: { ...none, sleep: "pinned" as const } };
+    const voted = { ruling: { ...none, idle: "rules ask for zero" } };
+    const rows: [string, Partial<SleepQuestion>, string | true][] = [
+      ["an override that keeps it up", { ruling: { ...none, stay: { reason: "Override", message: "" } } }, "Override"],
+      ["a window's floor", { ruling: { ...none, stay: { reason: "PolicyFloor", message: "" } } }, "PolicyFloor"],
+      ["a policy's zero stands in for the cooldown", { ...voted, ...cooling }, true],
+      ["a policy's zero against an active trigger", { ...voted, ...busy }, "AboveThreshold"],
+      ["a policy's zero against an unknown verdict", { ...voted, ...unknown }, "EmptyResult"],
+      ["a policy's zero against requests", { ...voted, inFlight: 1 }, "InFlight"],
+      ["a policy's zero against a hold", { ...voted, held: 1 }, "Held"],
+      ["a policy's zero outside the period", { ...voted, period: { inside: false } }, "OutsideEnabledPeriod"],
+      ["a policy's zero after a sleep that failed", { ...voted, notBeforeMs: now + 1 }, "SleepFailed"],
+      ["asleep against an active trigger", { ...asleep, ...busy }, true],
+      ["asleep against an unknown verdict", { ...asleep, ...unknown }, true],
+      ["asleep before anybody asked", { ...asleep, verdict: undefined }, true],
+      ["asleep within the cooldown", { ...asleep, ...cooling }, true],
+      ["asleep outside the period", { ...asleep, period: { inside: false } }, true],
+      ["asleep against a request in flight", { ...asleep, inFlight: 1 }, "InFlight"],
+      ["asleep against a hold", { ...asleep, held: 1 }, "Held"],
+      ["asleep without a resolver's word", { ...asleep, silentResolvers: ["resolver-1"] }, "ResolverSilent"],
+      ["asleep after a sleep that failed", { ...asleep, notBeforeMs: now + 1 }, "SleepFailed"],
+      ["asleep against who raises it", { ...asleep, contestedUntilMs: now + 1 }, "Contested"],
+      [
+        "asleep against an autoscaler",
+        { ...asleep, autoscaler: { reason: "AutoscalerPinned", message: "" } },
+        "AutoscalerPinned",
+      ],
+      ["a pin to zero under requests", { ...pinned, ...busy, inFlight: 3, held: 1 }, true],
+      ["a pin to zero without a resolver's word", { ...pinned, silentResolvers: ["resolver-1"] }, "ResolverSilent"],
+    ];
+    for (const [name, change, wanted] of rows) {
+      it(name, () => {
+        const answer = maySleep({ ...idle, ...change });
+        assert.equal(answer.may ? true : answer.reason, wanted);
+      });
+    }
+
+    it("tells that a policy asked for it", () =>
+      assert.deepEqual(maySleep({ ...idle, ...voted, ...cooling }), { may: true, message: "rules ask for zero" }));
+  });
 
   it("says when time alone will change it", () => {
     const answer = maySleep({ ...idle, cooldown: { over: false, remainingMs: 5_000, sinceMs: now } });

@@ -19,4 +19,15 @@ describe("runOf", () => {
     assert.equal(runOf(es(1), memory), memory.run);
     assert.equal(runOf(es(2), memory), undefined);
   });
+
+  it("ends a sleep by order with the order, and one without goes on whatever is ordered", () => {
+    const memory = new Memories().of("default/web");
+    memory.run = new Run(4, 1, () => 0, "asleep");
+    assert.deepEqual(
+      (["asleep", "pinned", undefined] as const).map((ordered) => runOf(es(1), memory, ordered) === memory.run),
+      [true, false, false],
+    );
+    memory.run = new Run(4, 1, () => 0);
+    assert.equal(runOf(es(1), memory, "asleep"), memory.run);
+  });
 });

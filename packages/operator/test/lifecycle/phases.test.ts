@@ -84,6 +84,8 @@ describe("from Serving", () => {
   const cases: [string, Partial<Observation>, string][] = [
     ["waits while it is awake", {}, "wait"],
     ["begins to drain when it may sleep", { maySleep: true }, "Draining"],
+    ["writes what an override asks for, before it looks whether to sleep", { adjustTo: 3, maySleep: true }, "adjust"],
+    ["writes no replicas to what is at zero", { adjustTo: 3, replicas: 0, slice: "current", publicReady: 0 }, "Asleep"],
     ["lets nodes follow the last change first", { maySleep: true, phaseAgeMs: 29_000 }, "wait"],
     ["does not drain without a resolver", { maySleep: true, resolvers: 0 }, "wait"],
     ["takes a leftover park off", { parked: true, slice: "current" }, "unpark"],
@@ -384,6 +386,7 @@ describe("whatever is observed", () => {
     graceMs: fc.constantFrom(0, 30_000),
     maySleep: fc.boolean(),
     wantsAwake: fc.boolean(),
+    adjustTo: fc.constantFrom(undefined, 3),
     peersSealed: fc.boolean(),
     fence: fc.constantFrom("none", "kept", "landed"),
     run: fc.option(
@@ -432,6 +435,16 @@ describe("whatever is observed", () => {
         assert.equal(o.service, "ok");
         assert.equal(o.parked || o.mode === "EndpointSlice", true);
         assert.equal(o.peersSealed || o.run?.zero === "unknown-outcome", true);
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  it("writes what an override asks for only while it serves, and lives", () => {
+    fc.assert(
+      fc.property(observation, (o) => {
+        if (next(o).do !== "adjust") return;
+        assert.deepEqual([o.phase, o.lifecycle, o.adjustTo, o.replicas > 0], ["Serving", "live", 3, true]);
       }),
       { numRuns: 5_000 },
     );
