@@ -42,6 +42,7 @@ function changed(): Promise<void> {
 
 const ids = () => world.hub.resolvers().map(({ id }) => id);
 const traffic = () => world.hub.traffic("shop", "web");
+const perSecond = () => world.hub.requestsPerSecond("shop", "web");
 const settle = () => world.clock.advance(2_000);
 
 describe("sessions", () => {
@@ -87,6 +88,38 @@ describe("sessions", () => {
     await old.closed;
     assert.deepEqual(ids(), ["r1"]);
     assert.deepEqual(world.hub.resolvers()[0]?.ports, new Set([2]));
+  });
+
+  it("tells how many requests a second there are of late, without those of before a session", async () => {
+    let told = 1_000;
+    const resolvers = [await world.join("r1", [1])];
+    /** Both sides are heard of every second: time alone would end a session. */
+    const pass = async (seconds: number, perSecond: number) => {
+      for (let second = 0; second < seconds; second++) {
+        await world.clock.advance(1_000);
+        told += perSecond;
+        for (const resolver of resolvers) await tell(resolver, { requests: told });
+      }
+    };
+    await tell(resolvers[0]!, { requests: told });
+    assert.equal(perSecond(), undefined);
+    await pass(20, 0);
+    assert.equal(perSecond(), 0);
+    await pass(70, 3);
+    assert.equal(Math.round(perSecond()!), 3);
+    assert.equal(world.hub.requestsPerSecond("shop", "api"), 0);
+    // another resolver has numbers of its own, and must be watched for as long
+    resolvers.push(await world.join("r2", [1]));
+    await tell(resolvers[1]!, { requests: told });
+    assert.equal(perSecond(), undefined);
+    await pass(70, 2);
+    assert.equal(Math.round(perSecond()!), 4);
+    const gone = changed();
+    await resolvers.pop()!.leave();
+    await gone;
+    await resolvers.pop()!.leave();
+    while (ids().length > 0) await changed();
+    assert.equal(perSecond(), undefined);
   });
 
   it("ends with a line that is too long, is no JSON, does not fit, or comes before hello", async () => {

@@ -161,6 +161,17 @@ export class SessionHub {
     };
   }
 
+  /**
+   * Requests per second that all resolvers together have seen of late.
+   * @returns undefined where they do not report, or not for long enough
+   */
+  requestsPerSecond(namespace: string, service: string): number | undefined {
+    const since = [...this.#settled().keys()].map((id) => this.#byResolver.get(id)!.view!.connectedAt);
+    if (since.length === 0) return undefined;
+    const sinceMs = Math.max(...since) + this.#settleMs;
+    return this.#ledger.perSecond(keyOf(namespace, service), sinceMs, this.#clock.now());
+  }
+
   /** Calls back with the key of a service whenever a resolver reports on it. @returns stops it */
   onTraffic(listener: (key: string) => void): () => void {
     this.#trafficListeners.add(listener);
@@ -252,7 +263,8 @@ export class SessionHub {
 
   #traffic(session: Session, id: string, reports: readonly TrafficReport[]): void {
     const now = this.#clock.now();
-    if (!reports.every((report) => this.#ledger.report(id, session.serial, report, now))) {
+    const isNews = this.#clock.monotonic() - session.helloAt >= this.#settleMs;
+    if (!reports.every((report) => this.#ledger.report(id, session.serial, report, now, isNews))) {
       session.connection.end("too-many-services");
       return;
     }

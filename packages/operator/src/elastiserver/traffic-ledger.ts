@@ -1,4 +1,5 @@
 import { keyOf, type TrafficReport } from "@elasti/api";
+import { RecentCount } from "./recent-count.ts";
 
 /** What one resolver last said about one service. */
 interface Counted {
@@ -14,6 +15,8 @@ interface ServiceEntry {
   requests: number;
   lastRequestAtMs: number | undefined;
   answeredEpoch: number;
+  /** Requests by when they were reported. */
+  readonly recent: RecentCount;
   readonly byResolver: Map<string, Counted>;
 }
 
@@ -36,19 +39,28 @@ export class TrafficLedger {
   /**
    * Takes a report over.
    * @param nowMs wall-clock time of its arrival
+   * @param isNews whether what it adds has just happened; a session begins by telling what happened before it
    * @returns false when there is no room for another service; then nothing may be concluded from this resolver
    */
-  report(resolver: string, session: number, report: TrafficReport, nowMs: number): boolean {
+  report(resolver: string, session: number, report: TrafficReport, nowMs: number, isNews: boolean): boolean {
     const key = keyOf(report.namespace, report.service);
     let entry = this.#services.get(key);
     if (entry === undefined) {
       if (this.#services.size >= this.#maxServices) return false;
-      entry = { requests: 0, lastRequestAtMs: undefined, answeredEpoch: 0, byResolver: new Map() };
+      entry = {
+        requests: 0,
+        lastRequestAtMs: undefined,
+        answeredEpoch: 0,
+        recent: new RecentCount(),
+        byResolver: new Map(),
+      };
       this.#services.set(key, entry);
     }
     const before = entry.byResolver.get(resolver);
     const lastRequestAtMs = report.idleMs < 0 ? undefined : nowMs - report.idleMs;
-    entry.requests += growth(before, report.requests, lastRequestAtMs, session);
+    const grown = growth(before, report.requests, lastRequestAtMs, session);
+    entry.requests += grown;
+    if (isNews && grown > 0) entry.recent.add(grown, nowMs);
     entry.lastRequestAtMs = latest(entry.lastRequestAtMs, lastRequestAtMs);
     entry.answeredEpoch = Math.max(entry.answeredEpoch, report.answeredEpoch);
     entry.byResolver.set(resolver, {
@@ -81,6 +93,11 @@ export class TrafficLedger {
       lastRequestAtMs: entry?.lastRequestAtMs,
       answeredEpoch: entry?.answeredEpoch ?? 0,
     };
+  }
+
+  /** Requests per second of late; undefined where they have not been counted for long enough since `sinceMs`. */
+  perSecond(key: string, sinceMs: number, nowMs: number): number | undefined {
+    return (this.#services.get(key)?.recent ?? new RecentCount()).perSecond(sinceMs, nowMs);
   }
 
   /** Drops what a resolver that will not come back under its name has said; what it added to totals stays. */

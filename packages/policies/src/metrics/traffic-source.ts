@@ -9,6 +9,8 @@ export interface TrafficReading {
   readonly requests_per_second: number | undefined;
   readonly in_flight: number;
   readonly held: number;
+  /** Why requests reach the pods past the resolvers: then only what is held is known. */
+  readonly bypass?: string;
 }
 
 export interface TrafficReader {
@@ -33,6 +35,9 @@ export class TrafficSource {
     for (const service of services) {
       const reading = this.#reader.read(namespace, service);
       if (typeof reading === "string") return unknownSample("TrafficNotKnown", reading, nowMs);
+      if (reading.bypass !== undefined && metric.signal !== "held") {
+        return unknownSample("TrafficNotKnown", reading.bypass, nowMs);
+      }
       const value = reading[metric.signal];
       if (value === undefined) {
         const message = `${namespace}/${service} has not been watched for long enough`;

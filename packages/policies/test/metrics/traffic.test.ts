@@ -9,6 +9,9 @@ describe("metrics of traffic", () => {
         ? `a resolver of ${namespace}/${service} is silent`
         : { requests_per_second: service === "new" ? undefined : 2.5, in_flight: 3, held: 4 },
   });
+  const passedBy = new TrafficSource({
+    read: () => ({ requests_per_second: 1, in_flight: 1, held: 2, bypass: "clients reach pods directly" }),
+  });
   const target = { namespace: "shop", name: "web" };
 
   it("adds up what resolvers count of the services behind a target", () => {
@@ -23,6 +26,15 @@ describe("metrics of traffic", () => {
         value,
         atMs: 7,
       });
+    }
+  });
+
+  it("knows only what is held where requests pass the resolvers by", () => {
+    const asked = { ...target, services: ["a"] };
+    assert.equal(passedBy.read({ source: "traffic", signal: "held" }, asked, 7).kind, "value");
+    for (const signal of ["requests_per_second", "in_flight"] as const) {
+      const sample = passedBy.read({ source: "traffic", signal }, asked, 7);
+      assert.ok(sample.kind === "unknown" && sample.message === "clients reach pods directly");
     }
   });
 
