@@ -14,6 +14,7 @@ const titles: Readonly<Record<number, string>> = {
   412: "The policy is at another version than If-Match names.",
   413: "The body has more than 1 MiB.",
   415: "The body is not application/json.",
+  504: "It took too long.",
   503: "The database, the API server or the replica that has to do it cannot be reached now; see Retry-After.",
 };
 

@@ -89,13 +89,13 @@ class Work {
     }
     this.#atWork += 1;
     try {
-      return send(reply, await this.#answer(operation, request));
+      return send(reply, await this.#answer(operation, request, leaving(reply)));
     } finally {
       this.#atWork -= 1;
     }
   }
 
-  #answer(operation: Operation, request: FastifyRequest): Promise<OperationAnswer> {
+  #answer(operation: Operation, request: FastifyRequest, signal: AbortSignal): Promise<OperationAnswer> {
     const caller = this.#callers.get(request);
     if (caller === undefined) throw new Error("a request came past the hook that says who asks");
     return operation.handle({
@@ -104,9 +104,16 @@ class Work {
       query: readParameters(operation.query, request.query),
       body: bodyOf(operation, request.body),
       headers: request.headers,
-      signal: request.signal,
+      signal,
     });
   }
+}
+
+/** Aborts when the caller leaves. (The signal of fastify's request does so too once a body has been read.) */
+function leaving(reply: FastifyReply): AbortSignal {
+  const left = new AbortController();
+  reply.raw.once("close", () => left.abort());
+  return left.signal;
 }
 
 function bodyOf(operation: Operation, given: unknown): unknown {
@@ -129,7 +136,8 @@ function fail(reply: FastifyReply, error: unknown, logger: Logger): FastifyReply
   const mapped = errorOfRefusal(error);
   const path = pathOf(reply.request);
   const answer = problemReply(mapped, path);
-  if (answer.status >= 500) {
+  // whoever left gets no answer, and is no failure of ours
+  if (answer.status >= 500 && !reply.raw.destroyed) {
     const reason = mapped instanceof ElastiError ? mapped.code : "internal";
     logger.error({ path, reason, error: errorText(mapped) }, "request failed");
   }

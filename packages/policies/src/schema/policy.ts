@@ -6,6 +6,8 @@ import { type Static, type TSchema, Type } from "typebox";
  */
 
 const strict = { additionalProperties: false } as const;
+/** What has a title stands once in the document of the API. */
+const named = (title: string) => ({ ...strict, title });
 const text = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, description });
 const enumOf = <const T extends readonly string[]>(values: T, description: string) =>
   Type.Unsafe<T[number]>({ type: "string", enum: [...values], description });
@@ -26,7 +28,7 @@ export const PrometheusMetricSchema = Type.Object(
     query: text(10_000, "PromQL that gives one number: a scalar, or a vector of one series."),
     server_address: Type.Optional(text(2_000, "Base address; left out: ELASTI_SCALING_PROMETHEUS_URL.")),
   },
-  strict,
+  named("PrometheusMetric"),
 );
 export const ResourceMetricSchema = Type.Object(
   {
@@ -39,7 +41,7 @@ export const ResourceMetricSchema = Type.Object(
       ),
     ),
   },
-  strict,
+  named("ResourceMetric"),
 );
 export const SqlMetricSchema = Type.Object(
   {
@@ -50,7 +52,7 @@ export const SqlMetricSchema = Type.Object(
       "Name of a configured connection, or `<Secret>/<key>` with its URL in the target's namespace.",
     ),
   },
-  strict,
+  named("SqlMetric"),
 );
 export const TrafficMetricSchema = Type.Object(
   {
@@ -60,16 +62,19 @@ export const TrafficMetricSchema = Type.Object(
       "What the resolvers count of the ElastiService that names the target.",
     ),
   },
-  strict,
+  named("TrafficMetric"),
 );
 /** A metric by its name in the configured catalogue, or said in full. */
-export const MetricSchema = Type.Union([
-  text(253, "A name out of the configured catalogue of metrics."),
-  PrometheusMetricSchema,
-  ResourceMetricSchema,
-  SqlMetricSchema,
-  TrafficMetricSchema,
-]);
+export const MetricSchema = Type.Union(
+  [
+    text(253, "A name out of the configured catalogue of metrics."),
+    PrometheusMetricSchema,
+    ResourceMetricSchema,
+    SqlMetricSchema,
+    TrafficMetricSchema,
+  ],
+  { title: "Metric" },
+);
 export type Metric = Static<typeof MetricSchema>;
 export type MetricSource = Exclude<Metric, string>["source"];
 
@@ -94,7 +99,7 @@ export const LeafSchema = Type.Object(
     duration_seconds: Type.Optional(durationSeconds),
     duration: Type.Optional(duration),
   },
-  strict,
+  named("Comparison"),
 );
 export type Leaf = Static<typeof LeafSchema>;
 
@@ -137,7 +142,7 @@ export const RuleSchema = Type.Object(
     duration: Type.Optional(duration),
     scale_by: ScaleBySchema,
   },
-  strict,
+  named("Rule"),
 );
 export type Rule = Static<typeof RuleSchema>;
 
@@ -161,7 +166,7 @@ export const ScheduleSchema = Type.Object(
     min_replicas: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_REPLICAS })),
     max_replicas: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_REPLICAS })),
   },
-  strict,
+  named("Schedule"),
 );
 export type Schedule = Static<typeof ScheduleSchema>;
 
@@ -182,7 +187,7 @@ export const DirectionBehaviorSchema = Type.Object(
       Type.Integer({ minimum: 0, maximum: 604_800, description: "For this direction; the policy's where left out." }),
     ),
   },
-  strict,
+  named("DirectionBehavior"),
 );
 export type DirectionBehavior = Static<typeof DirectionBehaviorSchema>;
 
@@ -194,7 +199,7 @@ export const TargetRefSchema = Type.Object(
     api_version: Type.Optional(text(253, "Such as apps/v1.")),
     kind: Type.Optional(text(63, "Such as Deployment.")),
   },
-  strict,
+  named("TargetRef"),
 );
 export type PolicyTarget = Static<typeof TargetRefSchema>;
 

@@ -1,7 +1,9 @@
-import type { Clock } from "@elasti/core";
+import { type Clock, formatDuration } from "@elasti/core";
 import type { Decision, HistoryEntry, PolicyState, StateRepository } from "../contracts.ts";
+import { policyErrors } from "../errors.ts";
 import type { Policy } from "../schema/policy.ts";
 import type { Caller } from "./access.ts";
+import { within } from "./deadline.ts";
 import type { PolicyService } from "./policies.ts";
 
 /** What came of an evaluation that was asked for. */
@@ -30,6 +32,9 @@ export interface StateAnswer {
   readonly cooldownEndsMs: number | undefined;
 }
 
+/** The longest that a caller waits for an evaluation; the engine has shorter deadlines of its own. */
+const evaluationMs = 60_000;
+
 /** What a policy decides, now and of late. */
 export class EvaluationService {
   readonly #policies: PolicyService;
@@ -44,10 +49,23 @@ export class EvaluationService {
     this.#clock = deps.clock;
   }
 
-  /** Whoever may read a policy may ask what it would do; to have it done is a change. */
+  /**
+   * Whoever may read a policy may ask what it would do; to have it done is a change.
+   * @throws ELASTI_POLICY_NOT_FOUND, ELASTI_POLICY_TIMEOUT, what the engine throws, and the reason of `signal`
+   */
   async evaluate(caller: Caller, id: string, options: { dryRun: boolean; signal: AbortSignal }): Promise<Evaluation> {
     const policy = await this.#policies.allowed(caller, options.dryRun ? "get" : "update", id);
-    return this.#evaluator.evaluate(policy, { ...options, by: caller.name });
+    const { dryRun } = options;
+    return within(this.#clock, evaluationMs, options.signal, async (signal, isLate) => {
+      try {
+        return await this.#evaluator.evaluate(policy, { dryRun, by: caller.name, signal });
+      } catch (error) {
+        if (!isLate()) throw error;
+        throw policyErrors.ELASTI_POLICY_TIMEOUT(`it took longer than ${formatDuration(evaluationMs)}`, {
+          cause: error,
+        });
+      }
+    });
   }
 
   async state(caller: Caller, id: string): Promise<StateAnswer> {

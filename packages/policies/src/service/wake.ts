@@ -4,6 +4,7 @@ import type { PolicyRepository } from "../contracts.ts";
 import { policyErrors } from "../errors.ts";
 import type { Policy } from "../schema/policy.ts";
 import type { Access, Caller } from "./access.ts";
+import { within } from "./deadline.ts";
 import type { ElastiServiceState, ElastiServiceStates, WakeReason } from "./elasti-services.ts";
 import { allPolicies, namespaceOf, type PolicyService } from "./policies.ts";
 
@@ -126,13 +127,9 @@ export class WakeService {
     };
   }
 
-  async #served({ namespace, name }: ElastiServiceState, signal: AbortSignal): Promise<boolean> {
-    const late = new AbortController();
-    const timer = this.#clock.after(this.#readyMs, () => late.abort());
-    try {
-      return await this.#elastiServices.serving(namespace, name, AbortSignal.any([signal, late.signal]));
-    } finally {
-      timer.cancel();
-    }
+  #served({ namespace, name }: ElastiServiceState, caller: AbortSignal): Promise<boolean> {
+    return within(this.#clock, this.#readyMs, caller, (signal) =>
+      this.#elastiServices.serving(namespace, name, signal),
+    );
   }
 }

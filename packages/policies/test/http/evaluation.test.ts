@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import type { HistoryEntry, PolicyState } from "../../src/index.ts";
 import { policyErrors } from "../../src/index.ts";
@@ -57,6 +58,51 @@ describe("POST /policies/:id/evaluate", () => {
     assert.deepEqual(world.engine.asked, []);
     const { body } = await done("shop");
     assert.deepEqual([body.dry_run, body.outcome], [false, "executed"]);
+  });
+
+  it("goes on as long as the caller waits, and no longer", async () => {
+    const { id } = await world.made(fresh());
+    const begun = Promise.withResolvers<AbortSignal>();
+    const before = world.engine.answer;
+    world.engine.answer = async (_policy, _dryRun, signal) => {
+      begun.resolve(signal);
+      await once(signal, "abort");
+      throw signal.reason;
+    };
+    const leaving = new AbortController();
+    const asked = fetch(`${world.url}/policies/${id}/evaluate`, {
+      method: "POST",
+      body: "{}",
+      headers: { authorization: "Bearer admin", "content-type": "application/json" },
+      signal: leaving.signal,
+    });
+    const signal = await begun.promise;
+    assert.equal((await world.call("GET", "/policies?limit=1")).status, 200);
+    assert.equal(signal.aborted, false);
+    leaving.abort();
+    await assert.rejects(asked);
+    if (!signal.aborted) await once(signal, "abort");
+    world.engine.answer = before;
+  });
+
+  it("ends an evaluation that takes too long", async () => {
+    const own = await startWorld();
+    try {
+      const { id } = await own.made();
+      const begun = Promise.withResolvers<void>();
+      own.engine.answer = async (_policy, _dryRun, signal) => {
+        begun.resolve();
+        await once(signal, "abort");
+        throw signal.reason;
+      };
+      const asked = own.call("POST", `/policies/${id}/evaluate`);
+      await begun.promise;
+      await own.clock.advance(60_000);
+      const { status, body } = await asked;
+      assert.deepEqual([status, body.reason], [504, "ELASTI_POLICY_TIMEOUT"]);
+    } finally {
+      await own.close();
+    }
   });
 
   it("tells a caller to come back where another replica has to do it", async () => {

@@ -61,14 +61,20 @@ export class Rights implements Callers, Access {
 /** An engine that decides what it is told, and remembers what it was asked. */
 export class Engine implements PolicyEvaluator {
   readonly asked: { policy: string; dryRun: boolean; by: string }[] = [];
-  answer: (policy: Policy, dryRun: boolean) => Evaluation = (_policy, dryRun) => ({
+  answer: (policy: Policy, dryRun: boolean, signal: AbortSignal) => Evaluation | Promise<Evaluation> = (
+    _policy,
+    dryRun,
+  ) => ({
     decision: decision({}),
     outcome: dryRun ? "dry_run" : "executed",
   });
 
-  async evaluate(policy: Policy, { dryRun, by }: { dryRun: boolean; by: string }): Promise<Evaluation> {
+  async evaluate(
+    policy: Policy,
+    { dryRun, by, signal }: { dryRun: boolean; by: string; signal: AbortSignal },
+  ): Promise<Evaluation> {
     this.asked.push({ policy: policy.name, dryRun, by });
-    return this.answer(policy, dryRun);
+    return this.answer(policy, dryRun, signal);
   }
 }
 
@@ -219,11 +225,11 @@ export const body = (more: Record<string, unknown> = {}): Record<string, unknown
 
 /** The API on a port of its own, with a real store, and doubles of the engine and the operator. */
 export async function startWorld(
-  options: { maxAtWork?: number; docsFolder?: string; logger?: Logger; store?: Store } = {},
+  options: { maxAtWork?: number; docsFolder?: string; logger?: Logger; callers?: Callers; access?: Access } = {},
 ): Promise<World> {
-  const { logger = silentLogger, store: given, ...rest } = options;
+  const { logger = silentLogger, callers, access, ...rest } = options;
   const clock = new ManualClock(startMs);
-  const store = given ?? (await openStore({ file: ":memory:", clock, logger }));
+  const store = await openStore({ file: ":memory:", clock, logger });
   const [rights, engine, sleepers, overrides] = [new Rights(), new Engine(), new Sleepers(), new Kept()];
   const services = policyServices({
     store,
@@ -231,12 +237,12 @@ export async function startWorld(
     evaluator: engine,
     elastiServices: sleepers,
     overrides,
-    access: rights,
+    access: access ?? rights,
     clock,
     logger,
   });
   const app = Fastify({ exposeHeadRoutes: true, return503OnClosing: false, routerOptions: { maxParamLength: 512 } });
-  app.register(policyRoutes({ services, callers: rights, logger, ...rest }), { prefix: POLICY_API });
+  app.register(policyRoutes({ services, callers: callers ?? rights, logger, ...rest }), { prefix: POLICY_API });
   await app.listen({ host: "127.0.0.1", port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}${POLICY_API}`;
   const call = (method: string, path: string, given: CallOptions = {}) => send(`${url}${path}`, method, given);

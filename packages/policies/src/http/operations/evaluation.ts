@@ -4,9 +4,6 @@ import { type Operation, operation } from "../operation.ts";
 import { DecisionsQuery, EvaluateBody, HistoryQuery, PolicyHistoryQuery, PolicyParams } from "../requests.ts";
 import { evaluationView, historyView, stateView } from "../views.ts";
 
-/** The longest that a caller waits for an evaluation; the engine has shorter deadlines of its own. */
-const evaluationMs = 60_000;
-
 type Given<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
 const pageOf = ({ limit, after }: Given<{ limit: number; after: string }>) => ({
@@ -43,11 +40,11 @@ export function evaluationOperations({
       body: EvaluateBody,
       bodyOptional: true,
       answers: { 200: { description: "The decision, and what came of it.", schema: EvaluationAnswer } },
-      problems: [404],
+      problems: [404, 504],
       handle: async ({ caller, params, body, signal }) => {
         const dryRun = body.dry_run !== false;
-        const options = { dryRun, signal: AbortSignal.any([signal, AbortSignal.timeout(evaluationMs)]) };
-        return { status: 200, body: evaluationView(await evaluation.evaluate(caller, params.id, options), dryRun) };
+        const made = await evaluation.evaluate(caller, params.id, { dryRun, signal });
+        return { status: 200, body: evaluationView(made, dryRun) };
       },
     }),
     operation({
