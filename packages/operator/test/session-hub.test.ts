@@ -111,6 +111,8 @@ describe("sessions", () => {
     // another resolver has numbers of its own, and must be watched for as long
     resolvers.push(await world.join("r2", [1]));
     await tell(resolvers[1]!, { requests: told });
+    assert.equal(Math.round(perSecond()!), 3);
+    await pass(3, 2);
     assert.equal(perSecond(), undefined);
     await pass(70, 2);
     assert.equal(Math.round(perSecond()!), 4);
