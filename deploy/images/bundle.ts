@@ -3,7 +3,7 @@
  * them which licences that is. Why this form and no other: docs/decisions/0005-memory.md.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -11,13 +11,27 @@ const root = join(import.meta.dirname, "..", "..");
 /** What of Kubernetes' client reads YAML: half a megabyte of text that a program in a pod has no use for. */
 const YAML = "@kubernetes/client-node/dist/yaml.js";
 
+/** The policy engine, which an operator without policies never reads. */
+const apartPolicies = ["--alias:@elasti/policies=./policies.cjs", "--external:./policies.cjs"];
+const apartYaml = [`--alias:${YAML}=./yaml.cjs`, "--external:./yaml.cjs"];
+/** In CommonJS a file knows its folder by another name. */
+const folderName = ["--define:import.meta.dirname=__dirname", "--log-override:empty-import-meta=silent"];
+
+/** Static files of the page to try the API on, which stand beside the bundle of the policies. */
+const page = {
+  from: join(root, "node_modules", "swagger-ui-dist"),
+  files: ["swagger-ui-bundle.js", "swagger-ui.css", "LICENSE"],
+};
+
 /** Files by their name without `.cjs`, with what is particular about each. */
 const files: Readonly<Record<string, readonly string[]>> = {
-  resolver: [`--alias:${YAML}=./yaml.cjs`, "--external:./yaml.cjs"],
-  operator: [`--alias:${YAML}=./yaml.cjs`, "--external:./yaml.cjs"],
+  resolver: apartYaml,
+  operator: [...apartYaml, ...apartPolicies, ...folderName],
   yaml: [],
+  // a driver in C that pg takes where it is installed
+  policies: [...apartYaml, "--external:pg-native"],
   // the others are arguments of node
-  elasti: ["--banner:js=#!/usr/local/bin/node"],
+  elasti: ["--banner:js=#!/usr/local/bin/node", ...apartPolicies, ...folderName],
 };
 
 /** As much as is read here of what esbuild tells of a bundle. */
@@ -25,7 +39,7 @@ interface Metafile {
   readonly outputs: Readonly<Record<string, { readonly inputs: Readonly<Record<string, unknown>> }>>;
 }
 
-/** Writes the bundles and `LICENSES.txt` into a folder. */
+/** Writes the bundles, the files beside them and `LICENSES.txt` into a folder. */
 export function bundle(folder: string): void {
   mkdirSync(folder, { recursive: true });
   const packages = new Set<string>();
@@ -57,6 +71,8 @@ export function bundle(folder: string): void {
       }
     }
   }
+  mkdirSync(join(folder, "swagger-ui"), { recursive: true });
+  for (const file of page.files) copyFileSync(join(page.from, file), join(folder, "swagger-ui", file));
   writeFileSync(join(folder, "LICENSES.txt"), licences([...packages].sort()));
 }
 

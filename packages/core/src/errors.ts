@@ -8,15 +8,25 @@ export interface ErrorSpec {
   readonly title: string;
 }
 
+/** A bundle that is loaded by another has a class of its own: both are errors of Elasti to `instanceof`. */
+const brand: unique symbol = Symbol.for("elasti.error") as never;
+
 /** An error of Elasti: `code` names it in logs, answers and docs; `status` and `retryable` come from the table of its package. */
 export class ElastiError extends Error {
   override readonly name = "ElastiError";
+  get [brand](): true {
+    return true;
+  }
   readonly code: string;
   readonly status: number;
   readonly retryable: boolean;
   readonly title: string;
   /** Further facts for the answer or the log, e.g. `{ field, expected }`. Never a secret. */
   readonly details: Readonly<Record<string, unknown>>;
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === "object" && value !== null && brand in value;
+  }
 
   constructor(
     code: string,

@@ -1,6 +1,7 @@
 import { type ConfigOf, setting } from "@elasti/core";
 import { prometheusSettings } from "@elasti/scaling";
 import { Type } from "typebox";
+import { policySettingProblems, policySettings } from "./policies/policy-settings.ts";
 
 /** Everything that the operator can be told. Names in capitals without ELASTI_ are KubeElasti's or Kubernetes'. */
 export const operatorSettings = {
@@ -182,13 +183,14 @@ export const operatorSettings = {
     max: 1_000,
     description: "Calls to the API server at once; further ones wait their turn.",
   }),
+  ...policySettings,
 } as const;
 
 export type OperatorConfig = ConfigOf<typeof operatorSettings>;
 
 /** What settings must be to each other. @returns one entry per problem, with the environment name */
 export function configProblems(config: OperatorConfig): { field: string; message: string }[] {
-  const problems: { field: string; message: string }[] = [];
+  const problems = policySettingProblems(config);
   const { leaseDurationMs, leaseRenewDeadlineMs, leaseRetryMs, kubeTimeoutMs } = config;
   if (leaseRenewDeadlineMs >= leaseDurationMs)
     problems.push({

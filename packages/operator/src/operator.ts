@@ -32,6 +32,7 @@ import { Routing } from "./lifecycle/routing.ts";
 import { wakeWanted } from "./lifecycle/ruling.ts";
 import { StatusWriter } from "./lifecycle/status-writer.ts";
 import { countPhases, operatorMetrics, timed } from "./operator-metrics.ts";
+import { OperatorPolicies } from "./policies/policies.ts";
 import { type Journal, noJournal, noVotes, type PolicyVotes } from "./policy-hooks.ts";
 import { SleepLoop } from "./sleep-loop.ts";
 import { UnusableTriggers } from "./unusable-triggers.ts";
@@ -59,7 +60,7 @@ export interface OperatorDeps {
 
 /** Puts the operator together. Any replica wakes; the leader also reconciles, sleeps targets and asks the triggers. */
 export function createOperator(config: OperatorConfig, deps: OperatorDeps): Component {
-  const { client, clock, logger, metrics, authenticator, votes = noVotes, journal = noJournal } = deps;
+  const { client, clock, logger, metrics, authenticator } = deps;
   const { podNamespace: namespace, watchNamespaces } = config;
   const common = { client, clock, logger, metrics };
   const watched = (name: string): boolean => watchNamespaces.length === 0 || watchNamespaces.includes(name);
@@ -161,6 +162,18 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       if (watched(ns)) freedQueue.add(keyOf(ns, name));
     },
   });
+  const policies = config.scalingEnabled
+    ? new OperatorPolicies(config, {
+        ...{ client, clock, logger, metrics, view, cache, scale, hub, watched },
+        autoscalers: autoscalerWatch,
+        events: recorder,
+        requiredResolvers: () => resolverSet.required(),
+        waker: () => waker,
+        wanted: (es) => wanted(es),
+      })
+    : undefined;
+  const votes = policies?.votes ?? deps.votes ?? noVotes;
+  const journal = policies ?? deps.journal ?? noJournal;
   const wanted = wakeWanted((es) => autoscalers.wanted(es), votes, clock);
   const others = new OtherOperator({ client, clock, logger, namespaces: watchNamespaces });
   const gatherer = new FactsGatherer({
@@ -299,6 +312,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       parts.reload();
       sleepLoop.start();
       acting = true;
+      policies?.lead(signal, leads);
       work.enqueueAll();
       for (const key of orphans.all()) work.enqueueOrphan(key);
       autoscalers.enqueueOrphans();
@@ -320,6 +334,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
         metrics,
         logger,
         clock,
+        apis: policies === undefined ? [] : [policies.api],
         readiness: [
           { name: "cluster", check: () => view.unsynced() },
           { name: "crd", check: () => status.lookAgain() },
@@ -339,6 +354,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   lifecycle.add("events", { close: () => recorder.close() });
   lifecycle.add("queries", queries);
   lifecycle.add("scale", scale);
+  if (policies !== undefined) lifecycle.add("policies", policies);
   if (authenticator !== undefined) lifecycle.add("server", serve(authenticator));
   lifecycle.add("namespaces", namespaceEnds);
   lifecycle.add("targets", cache);

@@ -6,6 +6,7 @@ import type { ResolverSet } from "./controller/resolver-set.ts";
 import type { TargetCache } from "./controller/target-cache.ts";
 import type { SessionHub } from "./elastiserver/session-hub.ts";
 import { type ClusterView, publicServiceOf } from "./lifecycle/cluster-view.ts";
+import { policyOfUser } from "./policies/watched-sources.ts";
 
 export interface WorkToDoOptions {
   readonly view: ClusterView;
@@ -49,7 +50,9 @@ export class WorkToDo {
     );
     autoscalerWatch.onKind(all);
     others.onChange(all);
-    cache.onChange(enqueue);
+    cache.onChange((user) => {
+      if (policyOfUser(user) === undefined) enqueue(user);
+    });
     cache.follow(view.stores.elastiServices);
     hub.onTraffic((key) => {
       const { namespace, name } = splitKey(key);

@@ -22,6 +22,7 @@ export { openApiDocument } from "./http/document.ts";
 export { POLICY_API, policyApi } from "./http/operations.ts";
 export { type PolicyRoutesDeps, policyRoutes } from "./http/plugin.ts";
 export * from "./metrics/index.ts";
+export * from "./open-policies.ts";
 export * from "./schema/policy.ts";
 export { type FieldProblem, schemaProblems } from "./schema/problems.ts";
 export type { Access, Caller, Callers, PolicyVerb } from "./service/access.ts";

@@ -109,11 +109,15 @@ export class AutoscalerWatch {
 
   /** The autoscalers whose scaleTargetRef is that of the ElastiService. */
   of({ metadata, spec }: Pick<ElastiService, "metadata" | "spec">): FoundAutoscalers {
-    const { namespace = "" } = metadata;
-    const key = keyOf(namespace, spec.scaleTargetRef.name);
+    return this.ofTarget(metadata.namespace ?? "", spec.scaleTargetRef);
+  }
+
+  /** The autoscalers whose scaleTargetRef is this one. */
+  ofTarget(namespace: string, target: ScaleTargetReference): FoundAutoscalers {
+    const key = keyOf(namespace, target.name);
     const { keda, hpa } = this.states;
     const fits = (object: ScaledObject | HorizontalPodAutoscaler) =>
-      object.metadata.deletionTimestamp === undefined && isSameTarget(object.spec.scaleTargetRef, spec.scaleTargetRef);
+      object.metadata.deletionTimestamp === undefined && isSameTarget(object.spec.scaleTargetRef, target);
     return {
       scaledObjects:
         keda === "known"
@@ -140,6 +144,17 @@ export class AutoscalerWatch {
     return namespace === undefined
       ? store.list().filter(({ metadata }) => isTouched(metadata.annotations))
       : store.byIndex("touched", namespace);
+  }
+
+  /** Takes over what a write has made of one, before the watch tells of it. */
+  wrote(object: ScaledObject | HorizontalPodAutoscaler): void {
+    // of an HPA the next write finds out by its conflict
+    if (object.kind === "ScaledObject") this.scaledObjects.wrote(trimScaledObject(object as ScaledObject));
+  }
+
+  /** The HPAs, of all namespaces, on which something of ours stands. */
+  touchedHpas(): HorizontalPodAutoscaler[] {
+    return this.#hpas.store.list().filter(({ metadata }) => isTouched(metadata.annotations));
   }
 
   /** Calls back with every autoscaler that changes in what counts here: KEDA writes its status all the time. */

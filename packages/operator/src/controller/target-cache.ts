@@ -1,4 +1,4 @@
-import { type ElastiService, keyOf } from "@elasti/api";
+import { type ElastiService, keyOf, OVERRIDE_ANNOTATION } from "@elasti/api";
 import { Backoff, type Clock, errorCode, errorText, type Logger, type Metrics, type Timer } from "@elasti/core";
 import {
   isForbidden,
@@ -39,6 +39,8 @@ export type TargetAnswer =
       /** Services that a Rollout of Argo names. */
       readonly rolloutServices: readonly string[] | undefined;
       readonly deleting: boolean;
+      /** The record of an override in its annotations. */
+      readonly override: string | undefined;
       /** Its controller could not make a pod of the present spec. */
       readonly createFailure: CreateFailure | undefined;
     }
@@ -340,6 +342,7 @@ function answerOf(
     template: spec?.template,
     rolloutServices: spec?.rolloutServices,
     deleting: metadata.deletionTimestamp !== undefined,
+    override: metadata.annotations?.[OVERRIDE_ANNOTATION],
     createFailure: createFailureOf(metadata.generation, status),
   };
 }

@@ -1,3 +1,4 @@
+import { OVERRIDE_ANNOTATION } from "@elasti/api";
 import type { Container, KubeObject, PodTemplate, Probe } from "@elasti/kube";
 
 /** What is kept of a target: whatever its kind, as far as it follows the convention of spec.replicas and spec.template. */
@@ -25,6 +26,7 @@ export interface TargetCondition {
 export function trimTarget(object: TargetObject): TargetObject {
   const { metadata, spec, status } = object;
   const { name, namespace, uid, resourceVersion, generation, creationTimestamp, deletionTimestamp } = metadata;
+  const override = metadata.annotations?.[OVERRIDE_ANNOTATION];
   const template = spec?.template;
   return {
     apiVersion: object.apiVersion,
@@ -32,6 +34,7 @@ export function trimTarget(object: TargetObject): TargetObject {
     metadata: {
       name,
       ...defined({ namespace, uid, resourceVersion, generation, creationTimestamp, deletionTimestamp }),
+      ...(override === undefined ? {} : { annotations: { [OVERRIDE_ANNOTATION]: override } }),
     },
     spec: {
       ...defined({ replicas: spec?.replicas, rolloutServices: rolloutServicesOf(object) }),

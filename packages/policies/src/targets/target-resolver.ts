@@ -40,6 +40,11 @@ export class TargetResolver {
     this.#sources = sources;
   }
 
+  /** Whether target_ref names an ElastiService, be there one or not. */
+  isElastiService({ target_type }: Pick<Policy, "target_type">): boolean {
+    return this.#types.get(target_type)?.names === "elastiservice";
+  }
+
   resolve(policy: Pick<Policy, "target_type" | "target_ref">): ResolvedTarget {
     const { target_ref: ref } = policy;
     const type = this.#types.get(policy.target_type);

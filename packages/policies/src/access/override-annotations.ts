@@ -1,0 +1,73 @@
+import { FIELD_MANAGER, OVERRIDE_ANNOTATION } from "@elasti/api";
+import type { Clock } from "@elasti/core";
+import { isNotFound, type KubeClient, type KubeObject, type Resource, resources } from "@elasti/kube";
+import { formatOverride, type Override, type OverrideState, overrideAt } from "@elasti/scaling";
+import { policyErrors } from "../errors.ts";
+import type { Overrides, OverrideTarget } from "../service/overrides.ts";
+
+/** Kinds that can carry an override, by the words in which people name them. */
+const kinds: Readonly<Record<string, Resource>> = {
+  elastiservice: resources.elastiServices,
+  scaledobject: resources.scaledObjects,
+  horizontalpodautoscaler: resources.horizontalPodAutoscalers,
+  deployment: resources.deployments,
+  statefulset: { ...resources.deployments, plural: "statefulsets", kind: "StatefulSet" },
+  rollout: { group: "argoproj.io", version: "v1alpha1", plural: "rollouts", kind: "Rollout", namespaced: true },
+};
+
+/** Overrides as annotations of their targets. Who may not patch an object is told so by the API server. */
+export class OverrideAnnotations implements Overrides {
+  readonly #client: KubeClient;
+  readonly #clock: Clock;
+
+  constructor(client: KubeClient, clock: Clock) {
+    this.#client = client;
+    this.#clock = clock;
+  }
+
+  async get(target: OverrideTarget): Promise<OverrideState> {
+    const { metadata } = await this.#object(target);
+    return overrideAt(metadata.annotations?.[OVERRIDE_ANNOTATION], this.#clock.now());
+  }
+
+  async put(target: OverrideTarget, override: Override): Promise<void> {
+    await this.#write(target, formatOverride(override));
+  }
+
+  async delete(target: OverrideTarget): Promise<boolean> {
+    const { metadata } = await this.#object(target);
+    if (metadata.annotations?.[OVERRIDE_ANNOTATION] === undefined) return false;
+    await this.#write(target, null);
+    return true;
+  }
+
+  async #object(target: OverrideTarget): Promise<KubeObject> {
+    const { namespace, name } = target;
+    try {
+      return await this.#client.get(resourceOf(target), namespace, name);
+    } catch (error) {
+      throw isNotFound(error) ? missing(target) : error;
+    }
+  }
+
+  async #write(target: OverrideTarget, record: string | null): Promise<void> {
+    const { namespace, name } = target;
+    const body = { metadata: { annotations: { [OVERRIDE_ANNOTATION]: record } } };
+    const options = { fieldManager: FIELD_MANAGER };
+    try {
+      await this.#client.patch(resourceOf(target), namespace, name, "merge", body, options);
+    } catch (error) {
+      throw isNotFound(error) ? missing(target) : error;
+    }
+  }
+}
+
+function resourceOf(target: OverrideTarget): Resource {
+  const kind = target.kind.toLowerCase().split(".")[0]!.replace(/s$/, "");
+  const resource = kinds[kind];
+  if (resource === undefined) throw missing(target);
+  return resource;
+}
+
+const missing = ({ kind, namespace, name }: OverrideTarget) =>
+  policyErrors.ELASTI_POLICY_TARGET_NOT_FOUND(`there is no ${kind} ${name} in namespace ${namespace}`);
