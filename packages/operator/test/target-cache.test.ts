@@ -112,6 +112,7 @@ describe("TargetCache", () => {
       template: undefined,
       rolloutServices: undefined,
       deleting: false,
+      override: undefined,
       createFailure: undefined,
     });
     assert.deepEqual(cache.cached({ namespace: "shop", resource: resources.deployments, name: "web" }), {
