@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type ElastiService, PARK_KEY } from "@elasti/api";
-import { type KubeObject, type Resource, resources } from "@elasti/kube";
-import { startWorld, type World } from "../e2e/world.ts";
+import { type ElastiService, PARK_KEY, resolverSliceName } from "@elasti/api";
+import { type EndpointSlice, type KubeObject, type Resource, resources } from "@elasti/kube";
+import { OPERATOR, RESOLVER, startWorld, type World } from "../e2e/world.ts";
 import { AuditLog } from "./audit-log.ts";
 import { createNamespace, fastValues, Release } from "./chart.ts";
 import { auditedNamespaces } from "./control-plane.ts";
@@ -130,6 +130,34 @@ describe("a release of the chart for some namespaces", () => {
     assert.match(doctor(), /NetworkPolicyBlocks.*clients cannot reach the resolvers.*to-denied/s);
     await policy("to-elasti", { podSelector: {}, policyTypes: ["Egress"], egress: [toElasti] });
     assert.doesNotMatch(doctor(), /NetworkPolicyBlocks/);
+  });
+
+  it("does without a namespace that was deleted, and takes it up when it is made again", async () => {
+    const [staying, again] = teams;
+    await world.client.delete(resources.namespaces, undefined, again);
+    await world.until("its end", resources.namespaces, undefined, again, (one) => one === undefined, 60_000);
+    for (const component of [OPERATOR, RESOLVER]) await world.scale(component, 0, { timeoutMs: 60_000 });
+    for (const component of [OPERATOR, RESOLVER]) await world.scale(component, 2, { timeoutMs: 60_000 });
+    const web = await world.sleeper({ name: "alone", namespace: staying });
+    assert.equal((await web.ask()).status, 200);
+    // its Roles went with it, and helm makes them again
+    await createNamespace(again);
+    await release.upgrade();
+    await world.app({ name: "again", namespace: again });
+    const scaleTargetRef = { apiVersion: "apps/v1", kind: "Deployment", name: "again" };
+    await world.elastiService("again", { service: "again", scaleTargetRef }, again);
+    // operators look every 30 s
+    const isAsleep = (es: ElastiService | undefined) => es?.status?.phase === "Asleep";
+    await world.until<ElastiService & KubeObject, boolean>(
+      "asleep",
+      resources.elastiServices,
+      again,
+      "again",
+      isAsleep,
+      90_000,
+    );
+    const routed = (slice: EndpointSlice | undefined) => (slice?.endpoints ?? []).length > 0;
+    await world.until("resolvers", resources.endpointSlices, again, resolverSliceName("again"), routed, 60_000);
   });
 
   /** What `elasti doctor` says. */
