@@ -58,6 +58,7 @@ describe("a hold", () => {
   it("begins anew where the clock was set back behind its beginning", () => {
     const run = new Run(withRule({ duration: "1m" }), 1);
     run.steps(2, { queue_depth: 150 });
+    assert.equal(run.step({ queue_depth: 150 }, -45_000).rules[0]?.condition.held_seconds, 0);
     assert.equal(run.step({ queue_depth: 150 }, -3_600_000).rules[0]?.condition.held_seconds, 0);
   });
 

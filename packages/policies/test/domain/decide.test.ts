@@ -141,7 +141,7 @@ describe("stabilization", () => {
     const behavior = { scale_down: { stabilization_window_seconds: 600, cooldown_seconds: 0 } };
     const run = new Run(policyOf({ behavior, scale_down_rules: [down()] }), 8);
     run.steps(18, { queue_depth: 1 });
-    run.step({ queue_depth: 1 }, 30 * 60_000);
+    assert.equal(run.step({ queue_depth: 1 }, 30 * 60_000).held_back?.by, "stabilization");
     assert.equal(run.step({ queue_depth: 1 }).held_back?.by, "stabilization");
   });
 });
@@ -187,6 +187,13 @@ describe("bounds", () => {
     run.target = found(1);
     const decision = run.step();
     assert.deepEqual([decision.action, decision.desired_replicas, decision.triggered_by], ["scale_up", 2, "bounds"]);
+  });
+
+  it("lower what is above them, though a rule would raise it", () => {
+    const run = new Run(policyOf({ max_replicas: 4, scale_up_rules: [up()] }), 9);
+    const decision = run.step({ queue_depth: 150 });
+    assert.deepEqual([decision.desired_replicas, decision.triggered_by], [4, "bounds"]);
+    assert.equal(decision.held_back?.by, "bounds");
   });
 
   it("of cost stop a rule, and say so", () => {
