@@ -13,7 +13,7 @@ const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
 const far = () => inMs(3_600_000);
 
 /** A sleep that did not succeed is tried again after half a minute. */
-const patience = { timeoutMs: 60_000 };
+const patience = { timeoutMs: 120_000 };
 
 describe("overrides", { concurrency: 4 }, () => {
   let world: World;
