@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { ElastiService } from "@elasti/api";
+import { type ElastiService, wantedRoutingMode } from "@elasti/api";
 import type { Clock, Component, Logger, Metrics } from "@elasti/core";
 import { type EventRecorder, type KubeClient, reviewToken } from "@elasti/kube";
 import type { HistoryEntry, Policies } from "@elasti/policies";
@@ -14,7 +14,7 @@ import type { ClusterView } from "../lifecycle/cluster-view.ts";
 import type { Journal, JournalEntry } from "../policy-hooks.ts";
 import type { Waker } from "../waker.ts";
 import { WatchedElastiServices } from "./elasti-service-states.ts";
-import { TrafficRates } from "./traffic-rates.ts";
+import { trafficReader } from "./traffic-reader.ts";
 import { VoteTable } from "./vote-table.ts";
 import { WatchedSources } from "./watched-sources.ts";
 
@@ -127,7 +127,14 @@ export class OperatorPolicies implements Component, Journal {
           else events.warning(about, reason, message);
         },
       },
-      traffic: new TrafficRates(hub, requiredResolvers, clock),
+      traffic: trafficReader({
+        hub,
+        required: requiredResolvers,
+        bypass: (namespace, service) =>
+          view.elastiServicesOf(namespace, service).some(({ spec }) => wantedRoutingMode(spec) === "Always")
+            ? undefined
+            : `clients of ${namespace}/${service} reach its pods without a resolver: routing.mode Always has all of them counted`,
+      }),
       // to review tokens is a right for the whole cluster
       ...(this.#config.tokenCheck === "review"
         ? {

@@ -1,5 +1,5 @@
 import type { TrafficReader } from "@elasti/policies";
-import type { SessionHub } from "./session-hub.ts";
+import type { SessionHub } from "../elastiserver/session-hub.ts";
 
 export interface TrafficReaderOptions {
   readonly hub: Pick<SessionHub, "traffic" | "requestsPerSecond">;
