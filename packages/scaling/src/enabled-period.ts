@@ -19,7 +19,7 @@ export class EnabledPeriod {
   /** @throws ELASTI_PERIOD_INVALID with `details.errors: {field, message}[]`, all problems at once */
   static parse(spec: EnabledPeriodSpec): EnabledPeriod {
     const { schedule = "0 0 * * *", duration = "24h", timezone = "UTC" } = spec;
-    const parsed = ScheduleWindow.parse({ start: schedule, duration, timezone });
+    const parsed = ScheduleWindow.parse({ start: schedule, duration, timezone }, { once: false });
     if ("window" in parsed) return new EnabledPeriod(parsed.window);
     const problems = parsed.problems.map(({ field, message }) => ({
       field: `spec.enabledPeriod.${field === "start" ? "schedule" : field}`,

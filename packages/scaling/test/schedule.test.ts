@@ -189,6 +189,7 @@ describe("EnabledPeriod", () => {
     ["a nickname", { schedule: "@daily" }, "spec.enabledPeriod.schedule"],
     ["an hour that is none", { schedule: "0 24 * * *" }, "spec.enabledPeriod.schedule"],
     ["a day that never comes", { schedule: "0 0 30 2 *" }, "spec.enabledPeriod.schedule"],
+    ["a moment that comes once", { schedule: "2026-12-24T18:00:00Z" }, "spec.enabledPeriod.schedule"],
     ["an empty schedule", { schedule: "" }, "spec.enabledPeriod.schedule"],
     ["a duration without a unit", { duration: "24" }, "spec.enabledPeriod.duration"],
     ["no duration", { duration: "0" }, "spec.enabledPeriod.duration"],

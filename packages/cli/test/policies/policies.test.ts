@@ -249,6 +249,9 @@ describe("elasti policies history", () => {
     );
     assert.match((await run("history --decisions --limit 1")).out, /held_back/);
     assert.equal((await run("history carts")).out, "nothing was done\n");
+    await run("delete orders");
+    assert.equal((await run("history orders")).out, out);
+    assert.match((await run("history nobody")).err, /there is no policy "nobody"/);
   });
 });
 

@@ -40,7 +40,12 @@ export class Roster {
     const revision = await this.#repository.revision();
     if (revision === this.#revision) return false;
     const before = this.#policies;
-    const policies = new Map((await this.#repository.enabled()).map((policy) => [policy.id, policy]));
+    // what is worked out once of a policy's rules and windows goes on being known with the object
+    const kept = (policy: Policy): Policy => {
+      const known = before.get(policy.id);
+      return known?.version === policy.version ? known : policy;
+    };
+    const policies = new Map((await this.#repository.enabled()).map((policy) => [policy.id, kept(policy)]));
     // what has changed in between has raised the revision again, and is read the next time
     this.#revision = revision;
     this.#policies = policies;

@@ -38,17 +38,23 @@ export class ScheduleWindow {
     this.#end = end;
   }
 
-  /** A window, or every problem of what was given. */
-  static parse(spec: WindowSpec): { readonly window: ScheduleWindow } | { readonly problems: ScheduleProblem[] } {
+  /**
+   * A window, or every problem of what was given.
+   * @param options.once false: it may not be one that comes once
+   */
+  static parse(
+    spec: WindowSpec,
+    options: { readonly once: boolean } = { once: true },
+  ): { readonly window: ScheduleWindow } | { readonly problems: ScheduleProblem[] } {
     const problems: ScheduleProblem[] = [];
     const zone = isTimezone(spec.timezone);
     if (!zone) problems.push({ field: "timezone", message: timezoneProblem(spec.timezone) });
-    const start = momentsOf("start", spec.start, spec.timezone, problems);
+    const start = momentsOf("start", spec.start, spec.timezone, problems, options.once);
     let end: Moments | number | undefined;
     if (spec.end !== undefined && spec.duration !== undefined) {
       problems.push({ field: "duration", message: "cannot stand beside end: expected one of both" });
     } else if (spec.end !== undefined) {
-      end = momentsOf("end", spec.end, spec.timezone, problems);
+      end = momentsOf("end", spec.end, spec.timezone, problems, options.once);
       if (start !== undefined && end !== undefined) problems.push(...orderProblems(spec.start, spec.end));
     } else if (spec.duration !== undefined) {
       end = windowDuration(spec.duration);
@@ -136,8 +142,14 @@ export function windowDuration(text: string): number | undefined {
 export const durationProblem = (text: string): string =>
   `${JSON.stringify(text)} cannot be used: expected a duration of more than 0 and at most 366d, such as "8h30m"`;
 
-function momentsOf(field: string, text: string, timezone: string, problems: ScheduleProblem[]): Moments | undefined {
-  if (looksLikeMoment(text)) {
+function momentsOf(
+  field: string,
+  text: string,
+  timezone: string,
+  problems: ScheduleProblem[],
+  once: boolean,
+): Moments | undefined {
+  if (once && looksLikeMoment(text)) {
     const ms = parseMoment(text);
     if (ms !== undefined) return onceMoments(ms);
     const message = `${JSON.stringify(text)} is no moment: expected RFC 3339 with an offset, such as "2026-12-24T18:00:00+01:00"`;
