@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { phases, routingModes } from "@elasti/api";
 import { kubeErrors } from "@elasti/kube";
 import { operatorErrors, operatorSettings } from "@elasti/operator";
+import { metricReasons } from "@elasti/policies";
 import { settings as resolverSettings } from "@elasti/resolver";
 import { scalingErrors } from "@elasti/scaling";
 
@@ -93,7 +94,7 @@ describe("docs/troubleshooting.md", () => {
     const environment = new Set(
       [...Object.values(operatorSettings), ...Object.values(resolverSettings)].map(({ env }) => env),
     );
-    const inTables = collect([programs], /^\s*(ELASTI_[A-Z_]+): \{/gm);
+    const inTables = collect([programs, "packages/policies/src/errors.ts"], /^\s*(ELASTI_[A-Z_]+): \{/gm);
     const inLiterals = collect([programs], /"(ELASTI_[A-Z_]+)"/g).filter(
       (name) => !environment.has(name) && !internalCodes.has(name),
     );
@@ -101,6 +102,10 @@ describe("docs/troubleshooting.md", () => {
       for (const code of Object.keys(table)) assert.ok(inTables.includes(code), `the search does not find ${code}`);
     }
     assert.deepEqual(withoutHeading([...new Set([...inTables, ...inLiterals])]), []);
+  });
+
+  it("has a heading for every reason for which a metric of a policy is unknown", () => {
+    assert.deepEqual(withoutHeading(metricReasons), []);
   });
 
   it("has a heading for every reason of conditions, verdicts and Events", () => {
