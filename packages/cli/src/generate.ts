@@ -4,6 +4,7 @@ import { elastiServiceCrd, SpecSchema, StatusSchema } from "@elasti/api";
 import { stringify } from "yaml";
 import { chartFiles } from "./chart/chart-files.ts";
 import { configurationPage } from "./configuration-page.ts";
+import { policiesPage } from "./policies-page.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
 
@@ -44,7 +45,10 @@ export async function generate(args: readonly string[]): Promise<number> {
 export async function generatedFiles(): Promise<Record<string, string>> {
   // loaded here alone: the other commands do without the two programs
   const [operator, resolver] = await Promise.all([import("@elasti/operator"), import("@elasti/resolver")]);
+  const policyApi = await operator.policyReference();
   return {
+    "docs/reference/policies-openapi.json": `${JSON.stringify(policyApi, undefined, 2)}\n`,
+    "docs/reference/policies.md": policiesPage(policyApi),
     "deploy/crd/elastiservices.yaml": `# Made by npm run generate from packages/api/src/elasti-service.ts\n${stringify(elastiServiceCrd(), { lineWidth: 0, aliasDuplicateObjects: false })}`,
     "docs/reference/elastiservice.md": referencePage(),
     ...chartFiles({ operator: operator.operatorSettings, resolver: resolver.settings }),

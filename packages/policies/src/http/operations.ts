@@ -1,4 +1,5 @@
 import type { PolicyServices } from "../service/services.ts";
+import { openApiDocument } from "./document.ts";
 import type { Operation } from "./operation.ts";
 import { evaluationOperations } from "./operations/evaluation.ts";
 import { overrideOperations } from "./operations/overrides.ts";
@@ -15,3 +16,9 @@ export const policyApi = (services: PolicyServices): Operation[] => [
   ...sleepOperations(services),
   ...overrideOperations(services),
 ];
+
+/** The OpenAPI document of the API. */
+export function policyApiDocument(): Readonly<Record<string, unknown>> {
+  // handlers ask services, and none of them is called
+  return openApiDocument(policyApi({} as PolicyServices), POLICY_API);
+}
