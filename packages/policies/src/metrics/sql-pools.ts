@@ -3,6 +3,7 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { errorCode, errorText } from "@elasti/core";
 import { guardedLookup, type ServerPolicy } from "@elasti/scaling";
+import PQueue from "p-queue";
 import { Pool, type PoolClient } from "pg";
 import type { MetricReason } from "./sample.ts";
 import type { SqlConnection } from "./sql-connection.ts";
@@ -45,10 +46,16 @@ const TOO_LARGE = "ELASTI_SQL_ANSWER_TOO_LARGE";
 
 const failure = (reason: MetricReason, message: string): SqlAnswer => ({ kind: "failure", reason, message });
 
+interface Entry {
+  readonly pool: Pool;
+  /** Who waits for a connection waits here, without a deadline, and for this database alone. */
+  readonly lane: PQueue;
+}
+
 /** Asks databases of others, each by a few connections that are closed when they are not used. */
 export class SqlPools {
   readonly #options: SqlPoolsOptions;
-  readonly #pools = new Map<string, Pool>();
+  readonly #pools = new Map<string, Entry>();
   /** Bytes that came since a connection's last question. */
   readonly #received = new WeakMap<PoolClient, { bytes: number }>();
   #closed = false;
@@ -57,17 +64,20 @@ export class SqlPools {
     this.#options = options;
   }
 
-  async ask(question: SqlQuestion): Promise<SqlAnswer> {
+  /** @param signal who waits for a connection when it aborts is not served any more */
+  async ask(question: SqlQuestion, signal: AbortSignal): Promise<SqlAnswer> {
     const { connection, trusted } = question;
     const guarded = !trusted && this.#options.policy.judge(urlOf(connection));
     if (guarded === "refused")
       return failure("ServerNotAllowed", "the database is not among the servers that are allowed");
-    const pool = this.#pool(connection, guarded === "guarded");
-    if (pool === undefined) {
+    const entry = this.#entry(connection, guarded === "guarded");
+    if (entry === undefined) {
       return failure("TooManyQuestions", `more than ${this.#options.maxPools} databases are asked at once`);
     }
     try {
-      return await this.#within(await pool.connect(), question);
+      return await entry.lane.add(async () => this.#within(await entry.pool.connect(), question), {
+        signal,
+      });
     } catch (error) {
       return failureOf(error, connection);
     }
@@ -77,7 +87,7 @@ export class SqlPools {
     this.#closed = true;
     const pools = [...this.#pools.values()];
     this.#pools.clear();
-    await Promise.allSettled(pools.map((pool) => pool.end()));
+    await Promise.allSettled(pools.map(({ pool }) => pool.end()));
   }
 
   async #within(client: PoolClient, { connection, query, parameters }: SqlQuestion): Promise<SqlAnswer> {
@@ -104,23 +114,23 @@ export class SqlPools {
     }
   }
 
-  #pool(connection: SqlConnection, guarded: boolean): Pool | undefined {
+  #entry(connection: SqlConnection, guarded: boolean): Entry | undefined {
     const key = hash("sha256", JSON.stringify([connection, guarded]), "base64");
-    let pool = this.#pools.get(key);
-    if (pool === undefined) {
+    let entry = this.#pools.get(key);
+    if (entry === undefined) {
       if (this.#closed || !this.#makeRoom()) return undefined;
-      pool = this.#open(connection, guarded);
+      entry = { pool: this.#open(connection, guarded), lane: new PQueue({ concurrency: PER_POOL }) };
     }
     // at the end, so that the one not used for longest comes first
     this.#pools.delete(key);
-    this.#pools.set(key, pool);
-    return pool;
+    this.#pools.set(key, entry);
+    return entry;
   }
 
   #makeRoom(): boolean {
     if (this.#pools.size < this.#options.maxPools) return true;
-    for (const [key, pool] of this.#pools) {
-      if (pool.idleCount < pool.totalCount || pool.waitingCount > 0) continue;
+    for (const [key, { pool, lane }] of this.#pools) {
+      if (lane.size > 0 || lane.pending > 0) continue;
       this.#pools.delete(key);
       // its connections are idle: they end without anybody's noticing
       pool.end().catch(() => undefined);

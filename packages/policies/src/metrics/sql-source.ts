@@ -24,8 +24,7 @@ export interface SqlSourceOptions {
   readonly connectMs?: number;
   /** A connection that nobody used for so long is closed, in ms; a minute where left out. */
   readonly idleMs?: number;
-  /** Queries at once; 8 where left out. */
-  readonly concurrency?: number;
+  /** Different questions under way, waiting or kept. */
   readonly maxQuestions?: number;
   readonly maxPools?: number;
 }
@@ -56,8 +55,9 @@ export class SqlSource {
 
   constructor(options: SqlSourceOptions) {
     this.#options = options;
-    const { clock, keepMs, concurrency = 8, maxQuestions = 10_000 } = options;
-    this.#answers = new SharedAnswers({ clock, keepMs, concurrency, maxEntries: maxQuestions });
+    const { clock, keepMs, maxQuestions = 10_000 } = options;
+    // each database has a lane of its own, so that a slow one delays nobody else
+    this.#answers = new SharedAnswers({ clock, keepMs, concurrency: maxQuestions, maxEntries: maxQuestions });
     this.#pools = new SqlPools({
       policy: options.policy,
       connectMs: options.connectMs ?? 5_000,
@@ -88,7 +88,7 @@ export class SqlSource {
     const found = await this.#connection(metric.connection, namespace, signal);
     if ("kind" in found) return { ...found, atMs };
     const { query, parameters = [] } = metric;
-    return { ...(await this.#pools.ask({ ...found, query, parameters })), atMs };
+    return { ...(await this.#pools.ask({ ...found, query, parameters }, signal)), atMs };
   }
 
   async #connection(name: string, namespace: string, signal: AbortSignal): Promise<Found | SqlAnswer> {

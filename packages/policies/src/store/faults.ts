@@ -3,17 +3,16 @@ import { policyErrors } from "../errors.ts";
 import { sqliteCode } from "./sqlite.ts";
 
 const SQLITE_CHECK = 275;
-const SQLITE_FOREIGN_KEY = 787;
 const SQLITE_PRIMARY_KEY = 1555;
 const SQLITE_UNIQUE = 2067;
 const SHOWN = 300;
 
-const isTaken = (error: unknown): boolean =>
-  errorCode(error) === "23505" || [SQLITE_UNIQUE, SQLITE_PRIMARY_KEY].includes(sqliteCode(error));
-
-/** What is referred to was deleted meanwhile. */
-export const isOrphan = (error: unknown): boolean =>
-  errorCode(error) === "23503" || sqliteCode(error) === SQLITE_FOREIGN_KEY;
+/** What a unique value was taken of, such as `scaling_policies_name_key` or `scaling_policies.name`; undefined: something else. */
+function takenOf(error: unknown): string | undefined {
+  if ([SQLITE_UNIQUE, SQLITE_PRIMARY_KEY].includes(sqliteCode(error))) return errorText(error);
+  if (errorCode(error) !== "23505") return undefined;
+  return String((error as { constraint?: unknown }).constraint);
+}
 
 /** What the database did not take for what it says: beyond a bound, or against a check. */
 const isRefused = (error: unknown): boolean =>
@@ -21,7 +20,15 @@ const isRefused = (error: unknown): boolean =>
 
 /** What a write of a policy failed with, as the caller knows it; other errors stay what they are. */
 export function writeFault(error: unknown, name: string): unknown {
-  if (isTaken(error)) return policyErrors.ELASTI_POLICY_EXISTS(`a policy is named ${JSON.stringify(name)} already`);
+  const taken = takenOf(error);
+  if (taken !== undefined) {
+    if (/scaling_policies[._]name/.test(taken)) {
+      return policyErrors.ELASTI_POLICY_EXISTS(`a policy is named ${JSON.stringify(name)} already`);
+    }
+    if (taken.includes("scaling_policies")) return policyErrors.ELASTI_POLICY_EXISTS("a policy has this id already");
+    // an id of a rule that another policy took in this very moment: it goes well the next time
+    return error;
+  }
   if (isRefused(error)) return policyErrors.ELASTI_POLICY_INVALID(`the database refuses it: ${errorText(error)}`);
   return error;
 }

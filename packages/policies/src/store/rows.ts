@@ -1,6 +1,6 @@
 import type { HistoryEntry, PolicyState } from "../contracts.ts";
 import type { Policy, PolicyDraft, PolicyRule, PolicySchedule, PolicyTarget, ScaleBy } from "../schema/policy.ts";
-import { jsonOf, maybeTime, timeOf } from "./encode.ts";
+import { isUuid, jsonOf, maybeTime, timeOf } from "./encode.ts";
 import type { HistoryRow, PolicyRow, RuleRow, ScheduleRow, StateRow } from "./tables.ts";
 
 /** Between what the engine means and what tables hold. */
@@ -151,17 +151,20 @@ function scheduleOf(row: Omit<ScheduleRow, "policy_id">): PolicySchedule {
   };
 }
 
+/** One that is none must not keep the lines beside it from being written. */
+const maybeUuid = (id: string | null): string | null => (id !== null && isUuid(id) ? id.toLowerCase() : null);
+
 /** With JSON as it is, to be written in one piece. */
 export function historyRow(entry: HistoryEntry): Omit<HistoryRow, "details"> & { details: unknown } {
   return {
     id: entry.id.toLowerCase(),
     kind: entry.kind,
-    policy_id: entry.policy_id?.toLowerCase() ?? null,
+    policy_id: maybeUuid(entry.policy_id),
     policy_name: entry.policy_name,
     action: entry.action,
     outcome: entry.outcome,
     target_type: entry.target_type,
-    target_id: entry.target_id?.toLowerCase() ?? null,
+    target_id: maybeUuid(entry.target_id),
     ...targetColumns(entry.target_ref),
     previous_replicas: entry.previous_replicas,
     new_replicas: entry.new_replicas,

@@ -251,7 +251,7 @@ describe("metrics by SQL", { skip }, () => {
 
   it("has few connections to a database, and closes those that nobody uses", async () => {
     await Promise.all(open.splice(0).map((other) => other.close()));
-    const source = sourceOf({ idleMs: 50, concurrency: 20, statementMs: 50_000, connectMs: 50_000 });
+    const source = sourceOf({ idleMs: 50, statementMs: 50_000, connectMs: 50_000 });
     const database = new URL(url).pathname.slice(1);
     const holder = new Client({ connectionString: url });
     await holder.connect();
@@ -267,6 +267,10 @@ describe("metrics by SQL", { skip }, () => {
       read(`select ${n} from (select pg_advisory_xact_lock_shared(1)) as waits`, "queue", source),
     );
     while ((await connections()) < 2);
+    // another database is not kept waiting by this one
+    const other = await newDatabase(server);
+    secrets["shop/other"] = { url: other };
+    assert.equal((await read("select 1", "other/url", source)).kind, "value");
     assert.equal(await connections(), 2);
     await holder.query("select pg_advisory_unlock(1)");
     const samples = await Promise.all(waiting);
@@ -276,6 +280,25 @@ describe("metrics by SQL", { skip }, () => {
     );
     while ((await connections()) > 0);
     assert.equal((await read("select 1", "queue", source)).kind, "value");
+    await holder.end();
+  });
+
+  it("serves nobody any more who waits when it is closed", async () => {
+    const source = sourceOf({ statementMs: 50_000 });
+    const holder = new Client({ connectionString: url });
+    await holder.connect();
+    await holder.query("select pg_advisory_lock(2)");
+    const waiting = Array.from({ length: 50 }, (_, n) =>
+      read(`select ${n} from (select pg_advisory_xact_lock_shared(2)) as waits`, "queue", source),
+    );
+    const ends = Promise.allSettled(waiting);
+    while ((await locksWaitedFor(holder)) < 2);
+    const closing = source.close();
+    const results = await ends;
+    assert.ok(results.every(({ status }) => status === "rejected"));
+    assert.equal(await locksWaitedFor(holder), 2);
+    await holder.query("select pg_advisory_unlock(2)");
+    await closing;
     await holder.end();
   });
 
@@ -290,3 +313,8 @@ describe("metrics by SQL", { skip }, () => {
     await busy;
   });
 });
+
+async function locksWaitedFor(client: Client): Promise<number> {
+  const sql = "select count(*)::int as n from pg_locks where locktype = 'advisory' and not granted";
+  return (await client.query<{ n: number }>(sql)).rows[0]!.n;
+}

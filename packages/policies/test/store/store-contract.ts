@@ -76,6 +76,10 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
     const first = await store.policies.create(draft());
     const second = await store.policies.create(draft());
     await assert.rejects(store.policies.create(draft({ name: first.name })), code("ELASTI_POLICY_EXISTS"));
+    await assert.rejects(store.policies.create(draft({ id: first.id })), {
+      code: "ELASTI_POLICY_EXISTS",
+      message: "a policy has this id already",
+    });
     await assert.rejects(
       store.policies.replace({ ...second, name: first.name }),
       (error: Error & { code: string }) => error.code === "ELASTI_POLICY_EXISTS" && error.message.includes(first.name),
@@ -370,6 +374,14 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
       { ...late, policy_id: null },
       { ...early, policy_id: null },
     ]);
+  });
+
+  it("takes an entry whose ids are none without them", async () => {
+    const namespace = `ns-${randomUUID()}`;
+    const odd = entry({ policy_id: "none", target_id: "7", target_ref: { namespace, name: "web" } });
+    await store.history.append([odd]);
+    const { items } = await store.history.list({ namespace }, { limit: 5 });
+    assert.deepEqual(items, [{ ...odd, policy_id: null, target_id: null }]);
   });
 
   it("takes an entry that comes twice once", async () => {
