@@ -183,6 +183,7 @@ function conditions(eb: ExpressionBuilder<Tables, "scaling_history">, filter: Hi
     ...(filter.namespaces === undefined
       ? []
       : [isAnyOf(database, column("target_namespace", true), filter.namespaces)]),
+    ...(filter.policy_name === undefined ? [] : [eb(column("policy_name", true), "=", filter.policy_name)]),
     ...(action === undefined ? [] : [eb(column("action", true), "=", action)]),
     ...(outcome === undefined ? [] : [eb(column("outcome", true), "=", outcome)]),
     ...(dryRun === undefined ? [] : [eb(column("dry_run", true), "=", dryRun)]),

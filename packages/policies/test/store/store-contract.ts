@@ -437,7 +437,7 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
     const made = await store.policies.create(draft());
     const target = { namespace, name: "web" };
     await store.history.append([
-      entry({ target_ref: target, policy_id: made.id }),
+      entry({ target_ref: target, policy_id: made.id, policy_name: made.name }),
       entry({
         target_ref: target,
         kind: "decision",
@@ -462,6 +462,8 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
     assert.equal(await count({ action: "scale_up" }), 2);
     assert.equal(await count({ outcome: "held_back" }), 1);
     assert.equal(await count({ target_name: "api" }), 1);
+    assert.equal(await count({ policy_name: made.name }), 1);
+    assert.equal(await count({ policy_name: "none" }), 0);
     assert.equal(await count({ dry_run: true }), 1);
     assert.equal(await count({ dry_run: false }), 2);
     assert.equal(await count({ since: "2026-01-02T00:00:00Z" }), 2);
