@@ -1,4 +1,4 @@
-import { type ExpressionBuilder, type Kysely, sql } from "kysely";
+import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from "kysely";
 import type { HistoryEntry, HistoryFilter, HistoryRepository, Page, PageRequest } from "../contracts.ts";
 import type { PolicyTarget } from "../schema/policy.ts";
 import { cursorOf, keysOf, pageSize } from "./cursor.ts";
@@ -74,17 +74,8 @@ export class HistoryStore implements HistoryRepository {
         query = query.where((eb) => eb(eb.refTuple("executed_at", "id"), "<", eb.tuple(after[0]!, after[1]!)));
       }
       const found = await query.execute();
-      const { count } = await this.#db
-        .selectFrom((eb) =>
-          eb
-            .selectFrom("scaling_history")
-            .select("id")
-            .where(matches)
-            .limit(COUNTED + 1)
-            .as("counted"),
-        )
-        .select((eb) => eb.fn.countAll<number>().as("count"))
-        .executeTakeFirstOrThrow();
+      // a page that is the first and the last has counted them
+      const count = after === undefined && found.length <= limit ? found.length : await this.#count(matches);
       const items = found.slice(0, limit).map(historyEntry);
       const last = items.at(-1);
       return {
@@ -139,6 +130,25 @@ export class HistoryStore implements HistoryRepository {
         .executeTakeFirst();
       return Number(numDeletedRows);
     });
+  }
+
+  /** How many there are, as far as they are counted. */
+  async #count(matches: (eb: ExpressionBuilder<Tables, "scaling_history">) => Expression<SqlBool>): Promise<number> {
+    const { count } = await this.#db
+      .selectFrom((eb) =>
+        eb
+          .selectFrom("scaling_history")
+          .select("id")
+          .where(matches)
+          // the newest, which are at hand: without an order PostgreSQL goes on wherever the last one who read the table has left it
+          .orderBy("executed_at", "desc")
+          .orderBy("id", "desc")
+          .limit(COUNTED + 1)
+          .as("counted"),
+      )
+      .select((eb) => eb.fn.countAll<number>().as("count"))
+      .executeTakeFirstOrThrow();
+    return count;
   }
 
   /** Entries of policies that are gone are kept without them. */
