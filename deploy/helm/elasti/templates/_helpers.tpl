@@ -123,7 +123,12 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- toYaml $values.podSecurityContext | nindent 2 }}
+  {{- $security := $values.podSecurityContext }}
+  {{- if and (eq (index . 1) "operator") $root.Values.scaling.enabled $root.Values.scaling.sqlite.enabled (not (hasKey $security "fsGroup")) }}
+  {{- /* the volume is to be the program's to write */}}
+  {{- $security = set (deepCopy $security) "fsGroup" 65532 }}
+  {{- end }}
+  {{- toYaml $security | nindent 2 }}
 {{- with $values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
@@ -178,4 +183,38 @@ livenessProbe:
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
+{{- end -}}
+
+{{/* The environment of the policy engine. */}}
+{{- define "elasti.scaling" -}}
+{{- $scaling := .Values.scaling -}}
+- name: ELASTI_SCALING_ENABLED
+  value: "true"
+- name: ELASTI_OPERATOR_REPLICAS
+  value: {{ .Values.operator.replicas | int64 | quote }}
+- name: ELASTI_SCALING_EVALUATION_INTERVAL
+  value: {{ $scaling.evaluationInterval | quote }}
+- name: ELASTI_SCALING_DEFAULT_COOLDOWN
+  value: {{ $scaling.defaultCooldownSeconds | int64 | quote }}
+- name: ELASTI_SCALING_DRY_RUN
+  value: {{ $scaling.dryRun | quote }}
+- name: ELASTI_SCALING_RETENTION
+  value: {{ $scaling.retention | quote }}
+- name: ELASTI_SCALING_PROMETHEUS_URL
+  value: {{ $scaling.prometheusUrl | quote }}
+- name: ELASTI_SCALING_TARGET_TYPES
+  value: {{ toJson $scaling.targetTypes | quote }}
+- name: ELASTI_SCALING_METRICS
+  value: {{ toJson $scaling.metrics | quote }}
+{{- if $scaling.sqlite.enabled }}
+- name: ELASTI_SCALING_SQLITE_FILE
+  value: /var/lib/elasti/policies.db
+{{- end }}
+{{- range $name, $from := dict "DATABASE_URL" $scaling.database "ELASTI_SCALING_SQL_CONNECTIONS" $scaling.sqlConnections "ELASTI_SCALING_TOKEN" $scaling.token }}
+{{- if $from.existingSecret }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef: { name: {{ $from.existingSecret }}, key: {{ $from.existingSecretKey }} }
+{{- end }}
+{{- end }}
 {{- end -}}

@@ -131,6 +131,24 @@ subjects:
   resources: [scaledobjects]
   verbs: [get, list, watch, patch]
 {{- end }}
+{{- if .Values.scaling.enabled }}
+{{- if .Values.autoscalers.hpa }}
+# policies move bounds
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, patch]
+{{- end }}
+# what pods use, for metrics of source resource
+- apiGroups: [metrics.k8s.io]
+  resources: [pods]
+  verbs: [get, list]
+{{- if .Values.watchNamespaces }}
+# what a caller of the API may do there
+- apiGroups: [authorization.k8s.io]
+  resources: [localsubjectaccessreviews]
+  verbs: [create]
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* What concerns no namespace, or all. */}}
@@ -141,6 +159,12 @@ subjects:
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]
+{{- if .Values.scaling.enabled }}
+# what a caller of the API may do
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+{{- end }}
 {{- if .Values.autoscalers.keda }}
 # the version of KEDA
 - apiGroups: [apiextensions.k8s.io]

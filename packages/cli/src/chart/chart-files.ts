@@ -2,6 +2,7 @@ import { elastiServiceCrd } from "@elasti/api";
 import { stringify } from "yaml";
 import type { SettingsTable } from "../configuration-page.ts";
 import { environmentNames } from "./program-settings.ts";
+import { scalingRules } from "./scaling-values.ts";
 import { leavesOf, schemaOf, type Value, type ValueTree, yamlOf } from "./value-tree.ts";
 import { chartValues, kubeElastiValues } from "./values.ts";
 
@@ -15,6 +16,7 @@ export function chartFiles(settings: { operator: SettingsTable; resolver: Settin
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "Values of the Elasti chart",
     ...rest,
+    allOf: scalingRules,
     properties: { ...(properties as object), ...kubeElastiValues },
   };
   const names = { operator: environmentNames(settings.operator), resolver: environmentNames(settings.resolver) };

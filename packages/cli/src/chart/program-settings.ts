@@ -25,13 +25,17 @@ const decided: ReadonlySet<string> = new Set([
   "ELASTI_SETTLE_TIME",
   "PROMETHEUS_TRIGGER_SERVER_ADDRESS",
   "PROMETHEUS_TRIGGER_AUTHORIZATION_HEADER",
+  "DATABASE_URL",
+  "ELASTI_OPERATOR_REPLICAS",
 ]);
+/** The policy engine has values of its own. */
+const isDecided = (env: string): boolean => decided.has(env) || env.startsWith("ELASTI_SCALING_");
 
 /** The settings of a program that the values of the chart offer, by the name that they have there. */
 export function offeredSettings(table: SettingsTable): Readonly<Record<string, Setting<unknown>>> {
   return Object.fromEntries(
     Object.entries(table)
-      .filter(([, { env }]) => !decided.has(env))
+      .filter(([, { env }]) => !isDecided(env))
       // durations are written with their unit
       .map(([key, setting]) => [key.replace(/Ms$/, ""), setting]),
   );

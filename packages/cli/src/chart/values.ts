@@ -1,5 +1,6 @@
 import type { SettingsTable } from "../configuration-page.ts";
 import { settingsValue } from "./program-settings.ts";
+import { scalingValues } from "./scaling-values.ts";
 import { type Group, type JsonSchema, type ValueTree, value } from "./value-tree.ts";
 
 const dnsName = { pattern: "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", maxLength: 63 };
@@ -160,6 +161,7 @@ export function chartValues(settings: { operator: SettingsTable; resolver: Setti
         ),
       }),
     }),
+    scaling: scalingValues,
     uninstall: value.group("What `helm uninstall` does before it deletes anything.", {
       restore: value.flag(
         "Wakes what sleeps, restores every Service and takes the finalizers off, by `elasti restore`. ElastiServices stay, and mean something again when Elasti is installed again.",
