@@ -13,12 +13,17 @@ export interface PolicyContext {
   newId?(): string;
 }
 
+/** Beyond so many nobody reads on. */
+const MAX_PROBLEMS = 500;
+
 /** A place to put what is wrong, and to ask whether a part is right so far. */
 export class Problems {
-  readonly #found: FieldProblem[];
+  readonly #found: FieldProblem[] = [];
+  /** Fields with which something is wrong, and all that they are within. */
+  readonly #wrong = new Set<string>();
 
   constructor(found: readonly FieldProblem[]) {
-    this.#found = [...found];
+    for (const one of found) this.#put(one);
   }
 
   get all(): readonly FieldProblem[] {
@@ -27,12 +32,12 @@ export class Problems {
 
   /** The first thing that is wrong with a field, or within it, is enough to know. */
   add(field: string, message: string): void {
-    if (this.fine(field)) this.#found.push({ field, message });
+    if (this.fine(field) && this.#found.length < MAX_PROBLEMS) this.#put({ field, message });
   }
 
   /** Nothing is wrong with a field or with anything within it. */
   fine(field: string): boolean {
-    return !this.#found.some((one) => isWithin(one.field, field));
+    return !this.#wrong.has(field);
   }
 
   /** The fields of an object with which nothing is wrong; none of what is no object. */
@@ -41,10 +46,13 @@ export class Problems {
     const entries = Object.entries(value).filter(([key]) => this.fine(field === "" ? key : `${field}.${key}`));
     return Object.fromEntries(entries) as Partial<T>;
   }
-}
 
-const isWithin = (one: string, field: string): boolean =>
-  one === field || one.startsWith(`${field}.`) || one.startsWith(`${field}[`);
+  #put(one: FieldProblem): void {
+    this.#found.push(one);
+    this.#wrong.add(one.field);
+    for (const { index } of one.field.matchAll(/[.[]/g)) this.#wrong.add(one.field.slice(0, index));
+  }
+}
 
 export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);

@@ -352,6 +352,19 @@ describe("normalizePolicy", () => {
     assert.match(Object.values(wrong({ ...body(), ...when(nested) })).join(), /nested too deeply/);
   });
 
+  it("stops looking somewhere in a body that is wrong thousands of times, and soon", () => {
+    const leaf = { metric: "nope", operator: "gt", threshold: 1, duration: "x" };
+    const rules = Array.from({ length: 100 }, () => ({
+      when: { any: Array.from({ length: 50 }, () => leaf) },
+      scale_by: 0,
+    }));
+    const began = process.cpuUsage();
+    const { errors } = normalizePolicy({ ...body(), scale_up_rules: rules }, context);
+    const { user } = process.cpuUsage(began);
+    assert.equal(errors?.length, 500);
+    assert.ok(user < 1_000_000, `${user} us`);
+  });
+
   it("needs no object where the target type says one", () => {
     assert.deepEqual(wrong(body({ target_type: "cdc-worker", target_ref: null })), {});
   });
