@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { OVERRIDE_ANNOTATION } from "@elasti/api";
+import { elastiServiceCrd, OVERRIDE_ANNOTATION } from "@elasti/api";
 import { type Deployment, type KubeObject, resources } from "@elasti/kube";
 import type { JournalEntry, PolicyVote } from "../src/policy-hooks.ts";
 import { type Es, type OperatorWorld, startOperator } from "./kit/operator.ts";
@@ -108,6 +108,25 @@ describe("an override, and what policies say, to the operator", () => {
     assert.equal(await replicas(), 1);
   });
 
+  it("writes no stream of statuses where the definition in the cluster is older and drops when it ends", async () => {
+    const { versions } = structuredClone(elastiServiceCrd()).spec as unknown as { versions: CrdVersion[] };
+    delete versions[0]!.schema.openAPIV3Schema.properties.status.properties.waking.properties.until;
+    await world.client.patch(
+      resources.customResourceDefinitions,
+      undefined,
+      "elastiservices.elasti.truefoundry.com",
+      "json",
+      [{ op: "replace", path: "/spec/versions", value: versions }],
+    );
+    await starts({ replicas: 0 });
+    await override({ kind: "pin", replicas: 0 });
+    const { status } = await world.until("web", (es) => condition(es, "Override") !== undefined);
+    assert.deepEqual([status?.waking?.reason, status?.waking?.until], ["PinnedAsleep", undefined]);
+    const before = world.writes.length;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.ok(world.writes.length - before < 5, `${world.writes.length - before} writes`);
+  });
+
   it("leaves an expired one that is put there again", async () => {
     await starts({ replicas: 0 });
     const record = JSON.stringify({ kind: "awake", until: inMs(-1_000), by: "ada" });
@@ -167,3 +186,11 @@ describe("an override, and what policies say, to the operator", () => {
     );
   });
 });
+
+interface CrdVersion {
+  schema: {
+    openAPIV3Schema: {
+      properties: { status: { properties: { waking: { properties: Record<string, unknown> } } } };
+    };
+  };
+}

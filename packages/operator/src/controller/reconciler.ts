@@ -261,7 +261,8 @@ export class ElastiServiceReconciler {
     });
     const change: { -readonly [K in keyof StatusChange]: StatusChange[K] } = {};
     if (!isDeepStrictEqual(conditions, es.status?.conditions ?? [])) change.conditions = conditions as Condition[];
-    if (!isDeepStrictEqual(waking, es.status?.waking)) change.waking = waking;
+    // pinned it is written already, as far as the definition in the cluster has fields for it
+    if (seen.pinned === undefined && !isDeepStrictEqual(waking, es.status?.waking)) change.waking = waking;
     const mode = clientMode(observation);
     if (mode !== es.status?.mode) change.mode = mode;
     if (es.metadata.generation !== undefined && es.metadata.generation !== es.status?.observedGeneration) {
