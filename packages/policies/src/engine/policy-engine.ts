@@ -140,9 +140,13 @@ export class PolicyEngine {
     const term = this.#term;
     if (term === undefined || !this.#keeper.begun)
       throw policyErrors.ELASTI_POLICY_NOT_LEADING("another replica evaluates the policies: ask again");
-    return await this.#alone(policy.id, () =>
-      this.#evaluated(policy, { ...term, signal: AbortSignal.any([signal, term.signal]) }, by),
-    );
+    try {
+      return await this.#alone(policy.id, () =>
+        this.#evaluated(policy, { ...term, signal: AbortSignal.any([signal, term.signal]) }, by),
+      );
+    } finally {
+      if (this.get(policy.id) === undefined) this.#silence(policy.id);
+    }
   }
 
   async #lead(signal: AbortSignal, mayWrite: () => boolean): Promise<void> {
@@ -292,8 +296,13 @@ export class PolicyEngine {
   }
 
   #forget(id: string): void {
+    this.#silence(id);
+    this.#keeper.forget(id);
+  }
+
+  /** What it has a say in, it has none in any more. */
+  #silence(id: string): void {
     this.#options.votes.vote(id, undefined, undefined);
     this.#options.sources.forget(id);
-    this.#keeper.forget(id);
   }
 }

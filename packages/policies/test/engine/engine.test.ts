@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, suite, test } from "node:test";
+import { API_VERSION, KIND } from "@elasti/api";
 import type { Store } from "../../src/index.ts";
 import { policyErrors } from "../../src/index.ts";
 import { intervalMs, query, upRule, World } from "./world.ts";
@@ -135,6 +136,25 @@ suite("the engine", () => {
     await world.store.policies.delete(policy.id);
     await world.pass(2_000);
     assert.ok(!world.cluster.wanted.has(policy.id));
+  });
+
+  test("lets a disabled policy have no say that outlives an evaluation that was asked for", async () => {
+    world.deployment("web", 1);
+    world.cluster.elastiServices.push({
+      apiVersion: API_VERSION,
+      kind: KIND,
+      metadata: { name: "web", namespace: "default" },
+      spec: { service: "web", scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" } },
+    });
+    const policy = await world.policy({ enabled: false, min_replicas: 3 });
+    const replica = world.replica();
+    await world.pass(2_000);
+    const signal = AbortSignal.timeout(10_000);
+    await replica.engine.evaluate(policy, { dryRun: false, by: "ada", signal });
+    assert.deepEqual(world.cluster.writes, ["web 1->3"]);
+    assert.deepEqual([replica.votes.has(policy.id), world.cluster.wanted.has(policy.id)], [false, false]);
+    await world.pass(2_000);
+    assert.equal((await world.store.states.get(policy.id))?.current_replicas, 3);
   });
 
   test("removes history at the end of its time", async () => {
