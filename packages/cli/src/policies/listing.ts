@@ -76,9 +76,6 @@ export async function deletePolicies(client: PoliciesClient, options: PoliciesOp
   return missing.length === 0 ? 0 : 2;
 }
 
-/** Entries that are gone through for a policy that is no longer there. */
-const searched = 1_000;
-
 /** `elasti policies history`. @returns the exit code */
 export async function showHistory(client: PoliciesClient, options: PoliciesOptions, place: Place): Promise<number> {
   const { names, namespace, limit, decisions, output } = options;
@@ -91,17 +88,16 @@ export async function showHistory(client: PoliciesClient, options: PoliciesOptio
   const filters = names.length === 0 ? [common] : found.map(({ id }) => ({ ...common, policy_id: id }));
   const entries: HistoryEntry[] = [];
   for (const filter of filters) entries.push(...(await client.history(filter)));
-  // history outlives its policy; by its name it is found among the last that were done
-  const late = missing.length === 0 ? [] : await client.history({ ...common, limit: `${searched}` });
-  const gone = missing.filter((name) => {
-    const own = late.filter((entry) => entry.policy_name === name).slice(0, limit);
+  // history outlives its policy
+  const gone: string[] = [];
+  for (const name of missing) {
+    const own = await client.history({ ...common, policy_name: name });
+    if (own.length === 0) gone.push(name);
     entries.push(...own);
-    return own.length === 0;
-  });
+  }
   entries.sort((a, b) => (a.executed_at < b.executed_at ? 1 : a.executed_at > b.executed_at ? -1 : 0));
   place.write(historyText(entries, output));
-  for (const name of gone)
-    place.writeError(`there is no policy "${name}", and none is among the last ${searched} entries\n`);
+  for (const name of gone) place.writeError(`there is no policy "${name}", nor was one\n`);
   return gone.length === 0 ? 0 : 2;
 }
 
