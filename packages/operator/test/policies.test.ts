@@ -47,7 +47,8 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-async function start(env: Record<string, string> = {}): Promise<Scaling> {
+/** @param server setting that names the Prometheus */
+async function start(env: Record<string, string> = {}, server = "ELASTI_SCALING_PROMETHEUS_URL"): Promise<Scaling> {
   const prometheus = new OneNumber();
   const url = await prometheus.listen();
   closers.push(() => prometheus.close());
@@ -55,7 +56,7 @@ async function start(env: Record<string, string> = {}): Promise<Scaling> {
     ELASTI_SCALING_ENABLED: "true",
     ELASTI_SCALING_SQLITE_FILE: ":memory:",
     ELASTI_SCALING_EVALUATION_INTERVAL: "200ms",
-    ELASTI_SCALING_PROMETHEUS_URL: url,
+    [server]: url,
     ELASTI_SCALING_TOKEN: token,
     ELASTI_LEASE_DURATION: "1s",
     ELASTI_LEASE_RENEW_DEADLINE: "800ms",
@@ -207,6 +208,14 @@ describe("an operator with a policy engine", () => {
     assert.equal((made.body.policy as { cooldown_seconds: number }).cooldown_seconds, 77);
     await deployment("web", ({ spec }) => spec.replicas === 3);
     assert.ok(prometheus.queries.includes("lag"));
+  });
+
+  it("asks the server of the triggers where it has none of its own", async () => {
+    const { world, prometheus, call, deployment } = await start({}, "PROMETHEUS_TRIGGER_SERVER_ADDRESS");
+    await world.app("web");
+    prometheus.value = 12;
+    assert.equal((await call("POST", "/policies", policy)).status, 201);
+    await deployment("web", ({ spec }) => spec.replicas === 3);
   });
 
   it("answers nobody whom it does not know", async () => {

@@ -175,8 +175,8 @@ export class World {
     this.readings = new Readings(clock);
   }
 
-  static async start(): Promise<World> {
-    const clock = new ManualClock(Date.UTC(2026, 2, 2, 12));
+  static async start(startMs = Date.UTC(2026, 2, 2, 12)): Promise<World> {
+    const clock = new ManualClock(startMs);
     return new World(await openStore({ file: ":memory:", logger: silentLogger, clock }), clock);
   }
 
