@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ElastiService, wantedRoutingMode } from "@elasti/api";
 import type { Clock, Component, Logger, Metrics } from "@elasti/core";
-import { type EventRecorder, type KubeClient, reviewToken } from "@elasti/kube";
+import { type EventRecorder, type KubeClient, reviewToken, TokenKeys } from "@elasti/kube";
 import type { HistoryEntry, Policies } from "@elasti/policies";
 import type { ScaleHandler } from "@elasti/scaling";
 import type { FastifyPluginAsync } from "fastify";
@@ -135,14 +135,11 @@ export class OperatorPolicies implements Component, Journal {
             ? undefined
             : `clients of ${namespace}/${service} reach its pods without a resolver: routing.mode Always has all of them counted`,
       }),
-      // to review tokens is a right for the whole cluster
-      ...(this.#config.tokenCheck === "review"
-        ? {
-            reviewer: {
-              review: (token: string, audiences: readonly string[]) => reviewToken(client, token, audiences),
-            },
-          }
-        : {}),
+      // to review tokens is a right for the whole cluster; without it those of service accounts are checked by the keys that sign them
+      reviewer:
+        this.#config.tokenCheck === "review"
+          ? { review: (token: string, audiences: readonly string[]) => reviewToken(client, token, audiences) }
+          : new TokenKeys({ client, clock }),
       elastiServices: (resolver: ConstructorParameters<typeof WatchedElastiServices>[1]) =>
         new WatchedElastiServices(
           { view, hub, watched, wanted, waker: { wake: (notification) => waker().wake(notification) } },
@@ -172,7 +169,7 @@ function settingsOf(config: OperatorConfig) {
     // a header is for the server that it was given for
     prometheusAuthorization: prometheusUrl === defaultServer ? defaultAuthorization : "",
     allowedServers: [...allowedServers, ...(defaultServer === "" ? [] : [defaultServer])],
-    audiences: [],
+    audiences: config.scalingAudiences,
     localAccess: config.watchNamespaces.length > 0,
     ...(docsFolder === undefined ? {} : { docsFolder }),
   };

@@ -86,6 +86,12 @@ export const policySettings = {
     description:
       "A token that may do everything with policies, for local use; without it only the cluster's own tokens are good.",
   }),
+  scalingAudiences: setting.list({
+    env: "ELASTI_SCALING_AUDIENCES",
+    fallback: "elasti-operator",
+    description:
+      "Audiences that the tokens of callers of the policy API may be meant for. The API server's own has to be named, such as https://kubernetes.default.svc.cluster.local: then people send tokens that are good for everything they may do.",
+  }),
   scalingRetentionMs: setting.durationMs({
     env: "ELASTI_SCALING_RETENTION",
     fallback: "90d",
