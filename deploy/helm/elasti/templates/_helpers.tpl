@@ -202,6 +202,8 @@ livenessProbe:
   value: {{ $scaling.retention | quote }}
 - name: ELASTI_SCALING_PROMETHEUS_URL
   value: {{ $scaling.prometheusUrl | quote }}
+- name: ELASTI_SCALING_AUDIENCES
+  value: {{ join "," $scaling.audiences | quote }}
 - name: ELASTI_SCALING_TARGET_TYPES
   value: {{ toJson $scaling.targetTypes | quote }}
 - name: ELASTI_SCALING_METRICS

@@ -34,6 +34,11 @@ export const scalingValues: Group = value.group(
       existingSecret: secretName("a JSON object: an address for each name"),
       existingSecretKey: secretKey("connections"),
     }),
+    audiences: value.list(
+      "Audiences that tokens of callers of its API may be meant for.",
+      { type: "string", minLength: 1, pattern: "^[^,\\s]+$" },
+      ["elasti-operator"],
+    ),
     token: value.group("A token that may do everything with policies, for local use.", {
       existingSecret: secretName("it"),
       existingSecretKey: secretKey("token"),
