@@ -227,8 +227,10 @@ export interface PolicyRepository {
   list(filter: PolicyFilter, page: PageRequest): Promise<Page<Policy>>;
   /** Those that targets of policies are in, each once; at most `limit`. */
   namespaces(limit: number): Promise<readonly string[]>;
-  /** Every enabled policy. */
-  enabled(): Promise<readonly Policy[]>;
+  /** Every enabled policy, or those of them that have these ids. */
+  enabled(ids?: readonly string[]): Promise<readonly Policy[]>;
+  /** Which version each enabled policy has, by id: little to read where few have changed. */
+  enabledVersions(): Promise<ReadonlyMap<string, number>>;
   /**
    * In one transaction; `version`: only that one.
    * @throws ELASTI_POLICY_NOT_FOUND, ELASTI_POLICY_CHANGED, ELASTI_POLICY_EXISTS

@@ -6,7 +6,7 @@ import type { Timetable } from "./timetable.ts";
 
 /** The enabled policies as the database has them, read again only when one has changed, each with its place in the timetable. */
 export class Roster {
-  readonly #repository: Pick<PolicyRepository, "enabled" | "revision">;
+  readonly #repository: Pick<PolicyRepository, "enabled" | "enabledVersions" | "revision">;
   readonly #timetable: Timetable;
   readonly #onGone: (id: string) => void;
   #policies: ReadonlyMap<string, Policy> = new Map();
@@ -14,7 +14,7 @@ export class Roster {
 
   /** @param onGone called with each policy that is not enabled any more */
   constructor(
-    repository: Pick<PolicyRepository, "enabled" | "revision">,
+    repository: Pick<PolicyRepository, "enabled" | "enabledVersions" | "revision">,
     timetable: Timetable,
     onGone: (id: string) => void,
   ) {
@@ -40,12 +40,7 @@ export class Roster {
     const revision = await this.#repository.revision();
     if (revision === this.#revision) return false;
     const before = this.#policies;
-    // what is worked out once of a policy's rules and windows goes on being known with the object
-    const kept = (policy: Policy): Policy => {
-      const known = before.get(policy.id);
-      return known?.version === policy.version ? known : policy;
-    };
-    const policies = new Map((await this.#repository.enabled()).map((policy) => [policy.id, kept(policy)]));
+    const policies = await this.#read(before);
     // what has changed in between has raised the revision again, and is read the next time
     this.#revision = revision;
     this.#policies = policies;
@@ -63,7 +58,23 @@ export class Roster {
     }
     return true;
   }
+
+  /**
+   * The enabled policies. Those that have not changed stay the objects that they were, with what is worked out once of their
+   * rules and windows, and are not read.
+   */
+  async #read(before: ReadonlyMap<string, Policy>): Promise<ReadonlyMap<string, Policy>> {
+    if (before.size === 0) return byId(await this.#repository.enabled());
+    const versions = await this.#repository.enabledVersions();
+    const kept = [...before.values()].filter(({ id, version }) => versions.get(id) === version);
+    const same = new Set(kept.map(({ id }) => id));
+    const changed = [...versions.keys()].filter((id) => !same.has(id));
+    return byId([...kept, ...(changed.length === 0 ? [] : await this.#repository.enabled(changed))]);
+  }
 }
+
+const byId = (policies: readonly Policy[]): ReadonlyMap<string, Policy> =>
+  new Map(policies.map((policy) => [policy.id, policy]));
 
 /** What a policy asks first: those that ask the same are due together, so that it is asked once. */
 function questionOf(policy: Policy): string {

@@ -38,6 +38,14 @@ export function isAnyOf(
     : sql<boolean>`${column} in (select value from json_each(${jsonOf(kept)}))`;
 }
 
+/** Whether a column of ids has one of these. */
+export function isOneOf(kind: DatabaseKind, column: string, ids: readonly string[]): RawBuilder<boolean> {
+  const kept = ids.filter(isUuid).map((id) => id.toLowerCase());
+  return kind === "postgres"
+    ? sql<boolean>`${sql.ref(column)} = any(${kept}::uuid[])`
+    : isAnyOf(kind, sql.ref(column), kept);
+}
+
 /** The text of an SQL type of PostgreSQL; SQLite has its own ways. */
 export type ColumnType = "uuid" | "text" | "integer" | "boolean" | "timestamptz" | "jsonb";
 

@@ -7,7 +7,7 @@ import type { Page, PageRequest, PolicyFilter, PolicyRepository } from "../contr
 import { policyErrors } from "../errors.ts";
 import type { Policy, PolicyDraft } from "../schema/policy.ts";
 import { cursorOf, keysOf, pageSize } from "./cursor.ts";
-import { isAnyOf, isStorable, isUuid, jsonOf } from "./encode.ts";
+import { isAnyOf, isOneOf, isStorable, isUuid, jsonOf } from "./encode.ts";
 import { writeFault } from "./faults.ts";
 import { keepIds } from "./keep-ids.ts";
 import { policyOf, policyRow, ruleRow, scheduleRow } from "./rows.ts";
@@ -48,6 +48,9 @@ const scheduleColumns = [
   "min_replicas",
   "max_replicas",
 ] as const satisfies readonly (keyof ScheduleRow)[];
+
+/** Said so that the index of what is enabled fits on both databases. */
+const isEnabled = sql<boolean>`enabled`;
 
 type Found = PolicyRow & { readonly rules: unknown; readonly schedules: unknown };
 
@@ -135,11 +138,21 @@ export class PolicyStore implements PolicyRepository {
     });
   }
 
-  enabled(): Promise<readonly Policy[]> {
+  enabled(ids?: readonly string[]): Promise<readonly Policy[]> {
     return this.#guard(async () => {
-      // said so that the index of what is enabled fits on both databases
-      const rows = await this.#select(this.#db).where(sql<boolean>`enabled`).orderBy("name").execute();
+      const rows = await this.#select(this.#db)
+        .where(isEnabled)
+        .$if(ids !== undefined, (query) => query.where(isOneOf(this.#kind, "id", ids ?? [])))
+        .orderBy("name")
+        .execute();
       return rows.map(assembled);
+    });
+  }
+
+  enabledVersions(): Promise<ReadonlyMap<string, number>> {
+    return this.#guard(async () => {
+      const rows = await this.#db.selectFrom("scaling_policies").select(["id", "version"]).where(isEnabled).execute();
+      return new Map(rows.map(({ id, version }) => [id, version]));
     });
   }
 

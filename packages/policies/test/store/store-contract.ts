@@ -256,7 +256,14 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
     assert.equal(await count({ target_type: "\0" }), 0);
     const enabled = await store.policies.enabled();
     assert.ok(enabled.every((policy) => policy.enabled));
-    assert.equal(enabled.filter(({ target_ref: target }) => target?.namespace === namespace).length, 4);
+    const own = enabled.filter(({ target_ref: target }) => target?.namespace === namespace);
+    assert.equal(own.length, 4);
+    const versions = await store.policies.enabledVersions();
+    assert.deepEqual([...versions].sort(), enabled.map(({ id, version }) => [id, version] as const).sort());
+    const { items } = await store.policies.list({ namespace, enabled: false }, { limit: 1 });
+    const asked = [own[2]!.id, own[0]!.id.toUpperCase(), items[0]!.id, randomUUID(), "no id"];
+    assert.deepEqual(await store.policies.enabled(asked), [own[0], own[2]]);
+    assert.deepEqual(await store.policies.enabled([]), []);
   });
 
   it("refuses a cursor that no list has given", async () => {
