@@ -182,6 +182,37 @@ describe("an operator with a policy engine", () => {
     assert.ok(!world.writes.some((write) => write.includes("deployments/scale")), "an autoscaler has the replicas");
   });
 
+  it("leaves zero to an ElastiService that is being deleted: nobody would wake its target any more", async () => {
+    const { world, prometheus, call } = await start();
+    prometheus.value = 12;
+    await world.app("web");
+    await world.elastiService("web", { routing: { graceSeconds: 2 } });
+    await world.until("web", ({ status }) => status?.phase === "Serving");
+    const { scale_up_rules: _, ...bare } = policy;
+    const made = await call("POST", "/policies", {
+      ...bare,
+      target_type: "elastiservice",
+      min_replicas: 0,
+      scale_to_zero: true,
+      cooldown_seconds: 0,
+      scale_down_rules: [{ ...rule, operator: "lt", scale_by: -1 }],
+    });
+    assert.equal(made.status, 201, JSON.stringify(made.body));
+    await world.client.delete(resources.elastiServices, "default", "web");
+    await world.until("web", ({ metadata }) => metadata.deletionTimestamp !== undefined);
+    prometheus.value = 1;
+    const until = AbortSignal.timeout(8_000);
+    const { id } = made.body.policy as { id: string };
+    let entries = "";
+    while (!entries.includes("waiting for the target")) {
+      until.throwIfAborted();
+      entries = JSON.stringify((await call("GET", `/policies/${id}/decisions`)).body.decisions);
+    }
+    const web = await world.client.get<Deployment>(resources.deployments, "default", "web");
+    assert.equal(web.spec.replicas, 1, entries);
+    assert.ok(!world.writes.some((write) => write.includes("deployments/scale")), String(world.writes));
+  });
+
   it("knows the target types, metrics and cooldown of its settings, and refuses others with a list", async () => {
     const { world, prometheus, call, deployment } = await start({
       ELASTI_SCALING_TARGET_TYPES: '{"cdc-worker":{"executor":"scale","api_version":"apps/v1","kind":"Deployment"}}',

@@ -35,9 +35,11 @@ export class WatchedSources implements ClusterSources {
   }
 
   elastiServicesOf(workload: WorkloadReference): readonly ElastiService[] {
-    return this.#options.view.elastiServicesOfTarget(workload.namespace, workload.name).filter(({ metadata, spec }) => {
-      return metadata.deletionTimestamp === undefined && isSameTarget(spec.scaleTargetRef, workload);
-    });
+    const { namespace, name } = workload;
+    // one that is being deleted too: it is just about to give its target back, awake
+    return this.#options.view
+      .elastiServicesOfTarget(namespace, name)
+      .filter(({ spec }) => isSameTarget(spec.scaleTargetRef, workload));
   }
 
   scaledObject(namespace: string, name: string): ScaledObject | undefined {

@@ -31,7 +31,7 @@ export interface Autoscalers {
 /** What the engine sees of the cluster, by watches: nothing here asks the API server. */
 export interface ClusterSources {
   elastiService(namespace: string, name: string): ElastiService | undefined;
-  /** The ElastiServices whose target it is. */
+  /** The ElastiServices whose target it is, until they are gone. */
   elastiServicesOf(workload: WorkloadReference): readonly ElastiService[];
   scaledObject(namespace: string, name: string): ScaledObject | undefined;
   /** undefined: not known yet. */
