@@ -34,8 +34,9 @@ export class ScaleExecutor implements Executor {
   async apply(target: FoundTarget, { replicas, resourceVersion }: Wanted, reason: string): Promise<Applied> {
     const state = this.#sources.workload(target.workload);
     if (state.kind !== "found") return { kind: "failed", message: state.message };
-    // where an ElastiService names the target, zero and the way back are for its own machine
-    const mayCrossZero = target.elastiServices.length === 0;
+    // where an ElastiService names the target, by now perhaps, zero and the way back are for its own machine
+    const named = [...target.elastiServices, ...this.#sources.elastiServicesOf(target.workload)];
+    const mayCrossZero = named.length === 0;
     try {
       const { outcome } = await this.#writer.set({ ref: state.ref, replicas, resourceVersion, reason, mayCrossZero });
       switch (outcome) {
