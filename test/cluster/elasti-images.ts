@@ -26,7 +26,7 @@ const sources = [
   "package*.json",
   "deploy/images/**",
   "packages/*/package.json",
-  "packages/{api,cli,core,kube,operator,resolver,scaling}/{src,bin}/**",
+  "packages/{api,cli,core,kube,operator,policies,resolver,scaling}/{src,bin}/**",
   "test/cluster/{base-images,elasti-images,image-builder}.ts",
 ];
 /** Builds that stay in the cache: one's own, and those of a few other states of the sources. */
