@@ -56,6 +56,8 @@ export interface Evaluated {
   readonly message?: string;
   /** Somebody was faster; nothing was written. */
   readonly conflict?: true;
+  /** The target is not seen yet: soon there may be more to say. */
+  readonly pending?: true;
 }
 
 interface Look {
@@ -87,7 +89,8 @@ export class Evaluator {
     const look = await this.#look(policy, kept, signal);
     const { decision, plan, undone } = look;
     const outcome = plan.write !== undefined ? "dry_run" : quietOutcome(look);
-    return { decision: told(decision, plan), outcome, state: undone, entries: [] };
+    const pending = look.target.kind === "unknown" ? { pending: true as const } : {};
+    return { decision: told(decision, plan), outcome, state: undone, entries: [], ...pending };
   }
 
   /** Evaluates, and does what comes of it. @throws what `run.keep` throws, and the reason of `run.signal` */

@@ -40,6 +40,9 @@ export type EngineHealth =
 
 const purgeEveryMs = 60_000;
 const purgeAtOnce = 5_000;
+/** A dry run waits so long for a target that is not watched yet. */
+const maxLooks = 20;
+const lookPauseMs = 100;
 /** A tick is a second, or the whole interval where that is shorter. */
 const tickMs = 1_000;
 
@@ -132,9 +135,14 @@ export class PolicyEngine {
     if (dryRun) {
       const kept = this.#keeper.get(policy.id) ?? (await store.states.get(policy.id));
       try {
-        return await evaluator.look(policy, kept, signal);
+        // a target that nobody else asks for is watched only now
+        for (let looks = 1; ; looks += 1) {
+          const seen = await evaluator.look(policy, kept, signal);
+          if (seen.pending === undefined || looks >= maxLooks) return seen;
+          await this.#clock.sleep(lookPauseMs, signal);
+        }
       } finally {
-        if (this.get(policy.id) === undefined) this.#forget(policy.id);
+        if (this.get(policy.id) === undefined) this.#silence(policy.id);
       }
     }
     const term = this.#term;

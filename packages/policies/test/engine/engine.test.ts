@@ -157,6 +157,26 @@ suite("the engine", () => {
     assert.equal((await world.store.states.get(policy.id))?.current_replicas, 3);
   });
 
+  test("says what it would do when it is asked, of a disabled policy too, once its target is seen", async () => {
+    world.deployment("web", 1);
+    const policy = await world.policy({ enabled: false, scale_up_rules: [upRule] });
+    world.readings.values.set("load", 12);
+    world.cluster.pending = 4;
+    const { engine } = world.replica();
+    const asked = engine.evaluate(policy, { dryRun: true, by: "ada", signal: AbortSignal.timeout(5_000) });
+    await world.pass(2_000);
+    const { decision, outcome } = await asked;
+    assert.deepEqual([decision.action, decision.desired_replicas, outcome], ["scale_up", 3, "dry_run"]);
+    assert.deepEqual([world.cluster.writes, await world.history()], [[], []]);
+    assert.ok(!world.cluster.wanted.has(policy.id), "it is not watched any longer");
+
+    const done = engine.evaluate(policy, { dryRun: false, by: "ada", signal: AbortSignal.timeout(5_000) });
+    await world.pass(2_000);
+    assert.equal((await done).outcome, "executed");
+    const [entry] = await world.history("action");
+    assert.deepEqual([entry?.action, entry?.triggered_by], ["manual", "manual:ada"]);
+  });
+
   test("removes history at the end of its time", async () => {
     world.deployment("web", 1);
     await world.policy({ scale_up_rules: [upRule], cooldown_seconds: 600 });

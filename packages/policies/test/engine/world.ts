@@ -46,7 +46,14 @@ export class Cluster implements ClusterSources {
   /** Called after it was accepted, and before anybody is told. */
   afterSet: (() => Promise<void> | void) | undefined;
 
+  /** So often it has not been seen yet. */
+  pending = 0;
+
   workload({ namespace, name }: WorkloadReference) {
+    if (this.pending > 0) {
+      this.pending -= 1;
+      return { kind: "unknown" as const, message: "is being looked up" };
+    }
     const found = this.workloads.get(`${namespace}/${name}`);
     if (found === undefined) return { kind: "missing" as const, message: `${namespace}/${name} does not exist` };
     const ref = { namespace, name, resource: resources.deployments };
