@@ -20,8 +20,13 @@ const parts: readonly Part[] = [
   { name: "npm test", file: "run.ts", args: [] },
   { name: "bench:wake", file: join("bench", "wake.ts"), args: ["--wakes", "200", "--json"] },
   { name: "bench:cycles", file: join("bench", "cycles.ts"), args: ["--cycles", "200", "--json"] },
-  // every kill point, not those alone that a seed draws
-  { name: "test:cluster", file: join("cluster", "run.ts"), args: [], env: { ELASTI_CRASH_SHARE: "1" } },
+  // every kill point, not those alone that a seed draws; every suite that can on installations by the chart, too
+  {
+    name: "test:cluster",
+    file: join("cluster", "run.ts"),
+    args: [],
+    env: { ELASTI_CRASH_SHARE: "1", ELASTI_TEST_INSTALLED: "all" },
+  },
   {
     name: "test:cluster, oldest Kubernetes",
     file: join("cluster", "run.ts"),

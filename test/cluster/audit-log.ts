@@ -1,4 +1,6 @@
+import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
+import { createInterface } from "node:readline";
 
 /** One call as the API server's audit log has it; times are ms since the epoch with fractions. */
 export interface AuditCall {
@@ -11,6 +13,8 @@ export interface AuditCall {
   readonly namespace: string;
   readonly name: string;
   readonly code: number;
+  /** For want of a right, or of a token that is accepted; admission may refuse what one has the right to, as in a namespace that ends. */
+  readonly refused: boolean;
   readonly receivedAt: number;
   readonly answeredAt: number;
 }
@@ -42,11 +46,18 @@ export class AuditLog {
   }
 }
 
+/** The calls of a whole log whose lines have one of these texts; a log of all suites is too long to be held at once. */
+export async function* callsAmong(path: string, texts: readonly string[]): AsyncGenerator<AuditCall> {
+  for await (const line of createInterface({ input: createReadStream(path) }))
+    if (texts.some((text) => line.includes(text))) yield callOf(JSON.parse(line));
+}
+
 function callOf(line: {
   verb: string;
   user: { username?: string };
   objectRef?: { apiGroup?: string; resource?: string; subresource?: string; namespace?: string; name?: string };
   responseStatus?: { code?: number };
+  annotations?: Record<string, string>;
   requestReceivedTimestamp: string;
   stageTimestamp: string;
 }): AuditCall {
@@ -60,6 +71,7 @@ function callOf(line: {
     namespace,
     name,
     code: line.responseStatus?.code ?? 0,
+    refused: line.responseStatus?.code === 401 || line.annotations?.["authorization.k8s.io/decision"] === "forbid",
     receivedAt: fineTime(line.requestReceivedTimestamp),
     answeredAt: fineTime(line.stageTimestamp),
   };

@@ -9,6 +9,7 @@ import {
   type KubeObject,
   loadCluster,
   Reflector,
+  type Resource,
   resources,
 } from "@elasti/kube";
 import { parse, stringify } from "yaml";
@@ -34,10 +35,17 @@ export const fastValues = {
   resolver: { settleSeconds: 3, longestHoldSeconds: 280 },
 } as const;
 
+/** Labels of a namespace in which Kubernetes refuses every pod that wants more than the restricted level of pod security. */
+export const restricted = {
+  "pod-security.kubernetes.io/enforce": "restricted",
+  "pod-security.kubernetes.io/enforce-version": "latest",
+};
+
 /** What a release has in common with others of the same test. */
 export interface ReleaseOptions {
   readonly namespace: string;
-  readonly values: Values;
+  /** Later ones over earlier ones. */
+  readonly values: Values | readonly Values[];
   /** Labels of the namespace, as for pod security. */
   readonly labels?: Readonly<Record<string, string>>;
 }
@@ -88,7 +96,7 @@ export class Release implements Installer {
   async #apply(verb: "install" | "upgrade", chart: string, more: Values): Promise<void> {
     const args = [verb, this.name, chart, "--namespace", this.namespace, "--wait", "--timeout=120s"];
     const images = await imageValues();
-    await withValues([images, this.#options.values, more], (files) => this.helm.run(...args, ...files));
+    await withValues([images, this.#options.values, more].flat(), (files) => this.helm.run(...args, ...files));
   }
 }
 
@@ -115,17 +123,24 @@ export async function createNamespace(name: string, labels: Readonly<Record<stri
 export async function removeDefinition(name: string): Promise<void> {
   await asAdministrator(async (client) => {
     const { customResourceDefinitions: crds } = resources;
-    if (!(await isThere(client.delete(crds, undefined, name)))) return;
-    const logger = silentLogger;
-    const fieldSelector = `metadata.name=${name}`;
-    const watch = new Reflector({ client, clock: systemClock, logger, resource: crds, fieldSelector });
-    try {
-      await watch.start();
-      await watch.store.until((store) => (store.size === 0 ? true : undefined), AbortSignal.timeout(30_000));
-    } finally {
-      await watch.close();
-    }
+    if (await isThere(client.delete(crds, undefined, name))) await gone(client, crds, name, 30_000);
   });
+}
+
+/** Resolves once a namespace is gone that something else has deleted. */
+export async function namespaceGone(name: string): Promise<void> {
+  await asAdministrator((client) => gone(client, resources.namespaces, name, 120_000));
+}
+
+async function gone(client: KubeClient, resource: Resource, name: string, timeoutMs: number): Promise<void> {
+  const fieldSelector = `metadata.name=${name}`;
+  const watch = new Reflector({ client, clock: systemClock, logger: silentLogger, resource, fieldSelector });
+  try {
+    await watch.start();
+    await watch.store.until((store) => (store.size === 0 ? true : undefined), AbortSignal.timeout(timeoutMs));
+  } finally {
+    await watch.close();
+  }
 }
 
 /** The objects of a manifest. */

@@ -19,7 +19,7 @@ const users = {
 export type User = keyof typeof users;
 
 /** The audit log has every call of accounts of these namespaces, those on Leases and Events too. */
-export const auditedNamespaces = ["elasti-audited", "elasti-audited-2"] as const;
+export const auditedNamespaces = ["elasti-audited", "elasti-audited-2", "elasti-installed"] as const;
 
 const etcdPort = 2379;
 
@@ -37,6 +37,11 @@ export class ControlPlane {
 
   get #certificates(): string {
     return join(this.#places.folder, "certificates");
+  }
+
+  /** Certificate that this server shows to kubelets, signed by itself. */
+  get kubeletClient(): string {
+    return join(this.#certificates, "kubelet-client.crt");
   }
 
   kubeconfig(user: User): string {
@@ -104,6 +109,10 @@ export class ControlPlane {
       `--audit-policy-file=${join(this.#places.folder, "audit-policy.json")}`,
       `--audit-log-path=${join(this.#places.logs, "audit.log")}`,
       "--allow-privileged",
+      // for logs, exec and attach: as the kubelet is found, and as whom it knows this server
+      "--kubelet-preferred-address-types=InternalIP",
+      `--kubelet-client-certificate=${this.kubeletClient}`,
+      `--kubelet-client-key=${join(this.#certificates, "kubelet-client.key")}`,
       "--endpoint-reconciler-type=master-count",
       // tests of one user's many requests are not about the fairness of the server
       "--max-requests-inflight=1000",
@@ -129,6 +138,12 @@ export class ControlPlane {
     });
     await writeFile(join(folder, "accounts.key"), pair.privateKey, { mode: 0o600 });
     await writeFile(join(folder, "accounts.pub"), pair.publicKey);
+    await run(
+      "openssl",
+      ...["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+      ...["-keyout", join(folder, "kubelet-client.key"), "-out", this.kubeletClient],
+      ...["-subj", "/O=system:masters/CN=kube-apiserver", "-addext", "extendedKeyUsage=clientAuth"],
+    );
     const lines = Object.entries(users).map(([user, group]) => {
       const token = randomBytes(16).toString("hex");
       this.#tokens.set(user as User, token);

@@ -55,7 +55,7 @@ export function compare(
   const accountOf = (user: string) => user.split(":").at(-1) ?? "";
   const own = calls.filter(({ user }) => user.startsWith(`system:serviceaccount:${namespace}:`));
   const name = ({ user, verb, group, resource }: AuditCall) => `${accountOf(user)}: ${textOf(verb, group, resource)}`;
-  const refused = own.filter(({ code }) => code === 401 || code === 403).map(name);
+  const refused = own.filter((call) => call.refused).map(name);
   const serves = (grant: Grant, call: AuditCall) =>
     accountOf(call.user) === grant.account &&
     textOf(call.verb, call.group, call.resource) === grant.what &&

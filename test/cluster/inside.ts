@@ -30,9 +30,13 @@ export interface InsideOptions {
 /**
  * Starts a program of ours in the network of a cluster's first node: it is a client on the node, which reaches Services and pods,
  * and nothing else.
- * @param args the program's file and its arguments
+ * @param args the program's file and its arguments @param env what it is told beside what it learns of the cluster
  */
-export type StartInside = (args: readonly string[], stdio: "inherit" | "pipe") => ChildProcess;
+export type StartInside = (
+  args: readonly string[],
+  stdio: "inherit" | "pipe",
+  env?: Readonly<Record<string, string>>,
+) => ChildProcess;
 
 const running = new Set<string>();
 
@@ -50,10 +54,10 @@ export async function withCluster<T>(options: InsideOptions, use: (start: StartI
   running.add(name);
   try {
     const places = new Places(name);
-    return await use((args, stdio) =>
+    return await use((args, stdio, env = {}) =>
       spawn("nsenter", [`--net=/run/netns/${places.netns(1)}`, process.execPath, ...args], {
         cwd: repository,
-        env: { ...process.env, ...environment(places, state, helm) },
+        env: { ...process.env, ...environment(places, state, helm), ...env },
         stdio: ["inherit", stdio, stdio],
       }),
     );

@@ -1,7 +1,9 @@
 /**
  * `npm run test:cluster`: the suites that want a real Kubernetes, on ones that are made for them and removed after. Ends with the
- * line `N passed, M failed`. Arguments are globs of test files, in place of all.
+ * line `N passed, M failed`. Arguments are globs of test files, in place of all. All: every suite with Elasti as it is made for tests,
+ * and the core of test/e2e (installed-suites.ts) once more with Elasti installed by the chart.
  *
+ * - `ELASTI_TEST_INSTALLED`: with 1 only the files that can run with Elasti installed by the chart, that way; with `all` those, too.
  * - `ELASTI_TEST_KUBECONFIG`: this cluster is used instead (kind, k3d, your own); tests that need a node of ours say so.
  * - `ELASTI_CLUSTER_KEEP`: the clusters stay up afterwards.
  */
@@ -13,10 +15,16 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { ensureBinaries, ensureHelm, type Which } from "./binaries.ts";
 import { type StartInside, withCluster } from "./inside.ts";
-import { repository } from "./places.ts";
+import { InstalledRights, type Judgement } from "./installed-rights.ts";
+import { installedSuites } from "./installed-suites.ts";
+import { Places, repository } from "./places.ts";
 import { Missing } from "./requirements.ts";
 
-const patterns = process.argv.length > 2 ? process.argv.slice(2) : ["test/{contract,e2e,cluster}/**/*.test.ts"];
+const everything = process.argv.length === 2;
+const wanted = process.env.ELASTI_TEST_INSTALLED;
+// each suite is told by itself
+delete process.env.ELASTI_TEST_INSTALLED;
+const patterns = everything ? ["test/{contract,e2e,cluster}/**/*.test.ts"] : process.argv.slice(2);
 const runner = join(import.meta.dirname, "..", "run-files.ts");
 /** Side by side: each suite has its cluster for itself, and waits more than it computes. Two checkouts do not meet in one. */
 const checkout = createHash("sha256").update(repository).digest("hex").slice(0, 4);
@@ -28,25 +36,54 @@ interface Counts {
   readonly failedFiles: string[];
 }
 
-/** Takes files off the queue until it is empty. */
-async function runQueue(queue: string[], start: StartInside, counts: Counts): Promise<void> {
-  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-    const child = start([runner, "--one-by-one", file], "pipe");
+interface Suite {
+  readonly file: string;
+  /** The chart has installed Elasti. */
+  readonly installed: boolean;
+}
+
+/** What is to be run, and how. */
+function suitesOf(files: readonly string[]): Suite[] {
+  const can = installedSuites((line) => console.log(line));
+  const among = (some: ReadonlySet<string>): Suite[] =>
+    files.filter((file) => some.has(file)).map((file) => ({ file, installed: true }));
+  const plain = files.map((file) => ({ file, installed: false }));
+  if (wanted === undefined) return everything ? [...plain, ...among(can.core)] : plain;
+  return wanted === "all" ? [...plain, ...among(can.all)] : among(can.all);
+}
+
+/** Takes suites off the queue until it is empty. */
+async function runQueue(queue: Suite[], start: StartInside, counts: Counts): Promise<void> {
+  for (let suite = queue.shift(); suite !== undefined; suite = queue.shift()) {
+    const { file, installed } = suite;
+    const child = start([runner, "--one-by-one", file], "pipe", installed ? { ELASTI_TEST_INSTALLED: "1" } : {});
     const ended = once(child, "exit");
     const [said, errors] = await Promise.all([text(child.stdout!), text(child.stderr!)]);
     await ended;
     const [, passed = "0", failed = "1"] = /^(\d+) passed, (\d+) failed$/m.exec(said.slice(-200)) ?? [];
     counts.passed += Number(passed);
     counts.failed += Number(failed);
-    if (failed !== "0") counts.failedFiles.push(file);
+    const title = installed ? `${file}, installed by the chart` : file;
+    if (failed !== "0") counts.failedFiles.push(title);
     // whole files, so that two suites are not mixed up
-    console.log(`== ${file}\n${said}${errors}`);
+    console.log(`== ${title}\n${said}${errors}`);
+  }
+}
+
+/** What installations may do is one more test. */
+function report({ line, problems }: Judgement, counts: Counts): void {
+  console.log(["== what installations by the chart may do", line, ...problems].join("\n"));
+  if (problems.length === 0) counts.passed += 1;
+  else {
+    counts.failed += 1;
+    counts.failedFiles.push("what installations by the chart may do");
   }
 }
 
 async function main(): Promise<number> {
   const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: repository })).sort();
-  if (files.length === 0) throw new Missing(`no test file fits ${patterns.join(" ")}`);
+  const queue = suitesOf(files);
+  if (queue.length === 0) throw new Missing(`no test file fits ${patterns.join(" ")}`);
   if (process.env.ELASTI_TEST_KUBECONFIG !== undefined) {
     const child = spawn(process.execPath, [runner, "--one-by-one", ...files], { cwd: repository, stdio: "inherit" });
     const [code] = (await once(child, "exit")) as [number | null];
@@ -56,14 +93,19 @@ async function main(): Promise<number> {
   const say = (line: string) => console.log(line);
   // once, before two clusters ask for them
   await ensureBinaries(version, say);
-  await ensureHelm(say);
+  const rights = new InstalledRights(await ensureHelm(say));
   const counts: Counts = { passed: 0, failed: 0, failedFiles: [] };
-  const queue = [...files];
-  const runs = clusters
-    .slice(0, files.length)
-    .map((name) => withCluster({ name, version, helm: true, say }, (start) => runQueue(queue, start, counts)));
+  const someInstalled = queue.some(({ installed }) => installed);
+  const runs = clusters.slice(0, queue.length).map((name) =>
+    withCluster({ name, version, helm: true, say }, async (start) => {
+      await runQueue(queue, start, counts);
+      await rights.add(join(new Places(name).logs, "audit.log"));
+    }),
+  );
   for (const { reason, status } of (await Promise.allSettled(runs)) as PromiseRejectedResult[])
     if (status === "rejected") throw reason;
+  const ran = wanted === "1" || !everything ? "some" : wanted === "all" ? "all" : "core";
+  if (someInstalled) report(await rights.judge(ran), counts);
   if (counts.failedFiles.length > 0) console.log(`failed:\n  ${counts.failedFiles.join("\n  ")}`);
   console.log(`${counts.passed} passed, ${counts.failed} failed`);
   return counts.failed === 0 && counts.passed > 0 ? 0 : 1;

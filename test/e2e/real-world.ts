@@ -20,6 +20,7 @@ import { OPERATOR, RESOLVER } from "@elasti/local";
 import { stateOf } from "../cluster/cluster.ts";
 import { installPods, serviceAccounts, uninstall, withSources } from "../cluster/elasti.ts";
 import { elastiImages } from "../cluster/elasti-images.ts";
+import type { Wanted } from "../cluster/installed.ts";
 import { addresses, cacheFolder, Places } from "../cluster/places.ts";
 import { ServiceTable } from "../cluster/service-table.ts";
 import { run } from "../cluster/shell.ts";
@@ -29,6 +30,7 @@ import {
   fastOperator,
   type Ground,
   hostAddress,
+  type Installer,
   type RealNode,
   World,
   type WorldOptions,
@@ -41,7 +43,8 @@ import {
 export async function startRealWorld(kubeconfig: string, options: WorldOptions): Promise<World> {
   const cluster = await loadCluster({ kubeconfigPath: kubeconfig });
   const client = createKubeClient({ cluster });
-  const { installer } = options;
+  const wanted = wantedOf(options);
+  const installer = options.installer ?? (await installedIfAsked(wanted, options));
   const system = installer?.namespace ?? `elasti-${randomBytes(3).toString("hex")}`;
   const nodeName = process.env.ELASTI_TEST_NODE;
   const node = nodeName === undefined ? undefined : new NodeOfOurs(nodeName);
@@ -81,7 +84,6 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
       await installer.install();
       return world;
     }
-    const fast = options.settings !== "default";
     const { stops } = options;
     let led = {};
     if (stops !== undefined) {
@@ -95,27 +97,41 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
       client,
       namespace: system,
       images: options.images ? await elastiImages() : undefined,
-      replicas: { [OPERATOR]: options.operators ?? 1, [RESOLVER]: options.resolvers ?? 1 },
-      env: {
-        [OPERATOR]: {
-          ...(fast ? fastOperator : {}),
-          ...(options.prometheusUrl === undefined ? {} : { PROMETHEUS_TRIGGER_SERVER_ADDRESS: options.prometheusUrl }),
-          ...led,
-          ...options.operatorEnv,
-        },
-        [RESOLVER]: { ELASTI_SETTLE_TIME: "3s", ...options.resolverEnv },
-      },
+      replicas: wanted.replicas,
+      env: { ...wanted.env, [OPERATOR]: { ...wanted.env[OPERATOR], ...led } },
     });
-    await Promise.all([
-      world.scale(OPERATOR, options.operators ?? 1, { timeoutMs: 90_000 }),
-      world.scale(RESOLVER, options.resolvers ?? 1, { timeoutMs: 90_000 }),
-    ]);
+    const ready = [OPERATOR, RESOLVER] as const;
+    await Promise.all(ready.map((name) => world.scale(name, wanted.replicas[name], { timeoutMs: 90_000 })));
     return world;
   } catch (error) {
     const said = (await node?.lastWords(system)) ?? "";
     await ground.close();
     throw new Error(`${errorText(error)}\n${said}`, { cause: error });
   }
+}
+
+/** What the two programs are told. */
+function wantedOf(options: WorldOptions): Wanted {
+  const { operators = 1, resolvers = 1, prometheusUrl, operatorEnv, resolverEnv } = options;
+  return {
+    replicas: { [OPERATOR]: operators, [RESOLVER]: resolvers },
+    env: {
+      [OPERATOR]: {
+        ...(options.settings === "default" ? {} : fastOperator),
+        ...(prometheusUrl === undefined ? {} : { PROMETHEUS_TRIGGER_SERVER_ADDRESS: prometheusUrl }),
+        ...operatorEnv,
+      },
+      [RESOLVER]: { ELASTI_SETTLE_TIME: "3s", ...resolverEnv },
+    },
+  };
+}
+
+/** With `ELASTI_TEST_INSTALLED` the chart installs what a suite asks for. */
+async function installedIfAsked(wanted: Wanted, { stops }: WorldOptions): Promise<Installer | undefined> {
+  if (process.env.ELASTI_TEST_INSTALLED === undefined) return undefined;
+  if (stops !== undefined) throw new Error("the operators of an installation talk to the API server alone");
+  const { Installed } = await import("../cluster/installed.ts");
+  return new Installed(wanted);
 }
 
 /** The account of the operator, before its pods. */
