@@ -81,3 +81,9 @@ export async function ensureKeda(say: (line: string) => void): Promise<KedaTools
   };
   return { version: kedaVersion, operator, module: Dir };
 }
+
+/** CoreDNS, built where the cache has none. @returns its path */
+export async function ensureCoreDns(say: (line: string) => void): Promise<string> {
+  const about = { name: "CoreDNS", version: "1.15.0", folder: "coredns", programs: ".", cost: "a minute" } as const;
+  return join(await ensureGoTools({ ...about, variables: {} }, say), "coredns");
+}

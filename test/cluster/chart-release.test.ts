@@ -6,18 +6,14 @@ import { type Answer, request } from "../e2e/client.ts";
 import type { Sleeper } from "../e2e/sleeper.ts";
 import { OPERATOR, RESOLVER, startWorld, type World } from "../e2e/world.ts";
 import { AuditLog } from "./audit-log.ts";
-import { asPreviousChart, fastValues, isThere, Release, removeDefinition } from "./chart.ts";
+import { asPreviousChart, fastValues, isThere, Release, removeDefinition, restricted } from "./chart.ts";
 import { auditedNamespaces } from "./control-plane.ts";
 import { compare, grantsOf } from "./granted.ts";
-import { Places } from "./places.ts";
+import { addresses, Places } from "./places.ts";
+import { PrometheusDouble } from "./prometheus-double.ts";
 
 const [namespace] = auditedNamespaces;
 const crdName = "elastiservices.elasti.truefoundry.com";
-/** Of the namespace: Kubernetes refuses every pod that wants more. */
-const restricted = {
-  "pod-security.kubernetes.io/enforce": "restricted",
-  "pod-security.kubernetes.io/enforce-version": "latest",
-};
 /** No node lags behind here. */
 const quick = { routing: { graceSeconds: 0 } };
 const configMapsLeft = new Set(["kube-root-ca.crt"]);
@@ -52,10 +48,13 @@ describe("a release of the chart", () => {
   let world: World;
   let release: Release;
   let web: Sleeper;
+  let prometheus: PrometheusDouble;
 
   before(async () => {
     await removeDefinition(crdName);
-    release = new Release({ namespace, values: fastValues, labels: restricted });
+    prometheus = await PrometheusDouble.start();
+    const serverAddress = `http://prometheus.default.svc.${addresses.domain}:9090`;
+    release = new Release({ namespace, values: [fastValues, { prometheus: { serverAddress } }], labels: restricted });
     // all that was before is of no interest
     await audit.read();
     world = await startWorld({ installer: release });
@@ -64,6 +63,7 @@ describe("a release of the chart", () => {
     // which the world does not know of
     await world?.client.delete(kinds.StatefulSet!, "default", "kept").catch(() => {});
     await world?.close();
+    await prometheus?.close();
   });
 
   const versions = async (): Promise<string[]> => {
@@ -111,6 +111,26 @@ describe("a release of the chart", () => {
     await world.backends({ namespace: "default", name: service.metadata.name }, (ports) => ports.length > 0);
   }
 
+  /** A Service that leads to a server of this machine. */
+  async function serve(name: string, port: number, { hostname, port: at }: URL): Promise<void> {
+    const metadata = { name, namespace: "default" };
+    await world.client.create(resources.services, {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata,
+      spec: { ports: [{ port, targetPort: Number(at) }] },
+    } as KubeObject);
+    await world.client.create(resources.endpointSlices, {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { ...metadata, labels: { "kubernetes.io/service-name": name } },
+      addressType: "IPv4",
+      ports: [{ port: Number(at) }],
+      endpoints: [{ addresses: [hostname] }],
+    } as KubeObject);
+    await world.backends(metadata, (ports) => ports.length > 0);
+  }
+
   it("has its pods ready under the restricted level of pod security, two of each", async () => {
     for (const component of [OPERATOR, RESOLVER]) {
       const ready = (pod: Pod) =>
@@ -137,6 +157,17 @@ describe("a release of the chart", () => {
     assert.equal((await request({ host: kept.spec.clusterIP ?? "", port: 8080 })).status, 200);
     await web.delete();
     await web.isRestored();
+  });
+
+  it("asks the Prometheus that its values name, by the DNS name of its Service", async () => {
+    await serve("prometheus", 9090, new URL(prometheus.url));
+    prometheus.set("by-name", 1);
+    const metadata = { query: 'load{service="by-name"}', threshold: "0.5" };
+    const spec = { cooldownPeriod: 1, triggers: [{ type: "prometheus" as const, metadata }], ...quick };
+    const asking = await world.sleeper({ name: "by-name", replicas: 1, spec });
+    await asking.condition("Idle", ({ reason }) => reason === "AtOrAboveThreshold");
+    prometheus.set("by-name", 0);
+    await asking.sleeps({ timeoutMs: 60_000 });
   });
 
   it("is upgraded from the chart before, and rolled back, with services asleep and requests held: none is lost", async () => {

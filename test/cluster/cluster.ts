@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ensureBinaries, type Which } from "./binaries.ts";
+import { ensureBinaries, ensureCoreDns, type Which } from "./binaries.ts";
 import { ControlPlane } from "./control-plane.ts";
+import { startDns } from "./dns.ts";
 import { makeNetwork, removeNetwork } from "./network.ts";
 import { Node } from "./node.ts";
 import { addresses, Places } from "./places.ts";
@@ -40,6 +41,7 @@ export async function up(options: UpOptions = {}): Promise<ClusterState> {
   const { name = defaultName, version = "newest", say = () => {} } = options;
   checkMachine();
   const binaries = await ensureBinaries(version, say);
+  const coreDns = await ensureCoreDns(say);
   const places = new Places(name);
   await down(name);
   await mkdir(places.folder, { recursive: true, mode: 0o755 });
@@ -52,6 +54,7 @@ export async function up(options: UpOptions = {}): Promise<ClusterState> {
     const runtime = node.startRuntime();
     runtime.catch(() => {});
     const { etcd, apiServer } = await controlPlane.start();
+    const dns = await startDns(sandbox, coreDns, controlPlane.kubeconfig("admin"));
     const kubectl = (...args: string[]) => kubectlOf(places, binaries.folder)(...args);
     await runtime;
     await node.startKubelet();
@@ -65,6 +68,7 @@ export async function up(options: UpOptions = {}): Promise<ClusterState> {
     const there = async () => (await kubectl("get", "nodes", "-o", "name").catch(() => "")).includes("node-1");
     await waitFor(there, 30_000, join(places.logs, "kubelet.log"));
     await kubectl("wait", "--for=condition=Ready", "node/node-1", "--timeout=30s");
+    await dns.answers();
     const state: ClusterState = {
       name,
       version: binaries.version,

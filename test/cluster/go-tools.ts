@@ -10,8 +10,9 @@ import { goProgram } from "./requirements.ts";
 export interface GoTools {
   readonly name: string;
   readonly version: string;
-  /** Folder beside this file whose go.mod names the programs as tools. */
+  /** Folder beside this file whose go.mod names the programs as tools, or which is a program itself. */
   readonly folder: string;
+  readonly programs?: "tool" | ".";
   /** Variables that the linker sets, by which a program knows its version. */
   readonly variables: Readonly<Record<string, string>>;
   /** How long the first build takes, for people. */
@@ -23,19 +24,20 @@ export interface GoTools {
  * changes the module builds anew. @returns the folder of the programs
  */
 export async function ensureGoTools(tools: GoTools, say: (line: string) => void): Promise<string> {
-  const { name, version, folder, variables, cost } = tools;
+  const { name, version, folder, programs = "tool", variables, cost } = tools;
   const module = join(import.meta.dirname, folder);
   const set = Object.entries(variables).map(([variable, value]) => `-X ${variable}=${value}`);
   const key = createHash("sha256")
     .update(await readFile(join(module, "go.mod")))
     .update(await readFile(join(module, "go.sum")));
+  if (programs === ".") key.update(await readFile(join(module, "main.go")));
   const home = join(cacheFolder(), `${name.toLowerCase()}-${version}-${key.digest("hex").slice(0, 12)}`);
   if (existsSync(join(home, "complete"))) return home;
   say(`building ${name} ${version} from source, which takes about ${cost} the first time`);
   const building = `${home}.${process.pid}`;
   await mkdir(building, { recursive: true });
   try {
-    const child = spawn(goProgram(), ["install", "-ldflags", ["-s", "-w", ...set].join(" "), "tool"], {
+    const child = spawn(goProgram(), ["install", "-ldflags", ["-s", "-w", ...set].join(" "), programs], {
       cwd: module,
       env: { ...process.env, CGO_ENABLED: "0", GOBIN: building, GOFLAGS: "-mod=readonly -buildvcs=false" },
       stdio: ["ignore", "inherit", "inherit"],

@@ -66,7 +66,11 @@ export class Node {
       apiVersion: "kubelet.config.k8s.io/v1beta1",
       kind: "KubeletConfiguration",
       address: addresses.node[1],
-      authentication: { anonymous: { enabled: false }, webhook: { enabled: true } },
+      authentication: {
+        anonymous: { enabled: false },
+        webhook: { enabled: true },
+        x509: { clientCAFile: this.#controlPlane.kubeletClient },
+      },
       authorization: { mode: "Webhook" },
       failCgroupV1: false,
       cgroupDriver: "cgroupfs",
@@ -77,7 +81,10 @@ export class Node {
       failSwapOn: false,
       containerRuntimeEndpoint: `unix://${this.#socket}`,
       podLogsDir: `${places.logs}/pods`,
+      // what the cluster's own DNS does not know is not known
       resolvConf: "",
+      clusterDNS: [addresses.node[1]],
+      clusterDomain: addresses.domain,
       evictionHard: { "memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%" },
       imageGCHighThresholdPercent: 100,
       registerWithTaints: [],

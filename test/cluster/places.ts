@@ -58,6 +58,8 @@ export const addresses = {
   services: "10.96.0.0/16",
   apiService: "10.96.0.1",
   apiPort: 6443,
+  /** Of the cluster's Services, as pods know them. */
+  domain: "cluster.local",
   /** Of the relay on the second node, through which clients on the first send from there. */
   relayPort: 7000,
 } as const;
