@@ -13,6 +13,17 @@ import { repository } from "./places.ts";
 
 const exec = promisify(execFile);
 
+const { operator: operatorImage, resolver: resolverImage } = await elastiImages();
+
+/** A script that shows what curl -i would. */
+const shown = (url: string): string =>
+  [
+    `require("http").get("${url}", (answer) => {`,
+    'console.log("HTTP/1.1", answer.statusCode, answer.statusMessage);',
+    'answer.rawHeaders.forEach((text, at) => process.stdout.write(text + (at % 2 === 0 ? ": " : "\\n")));',
+    "answer.pipe(process.stdout); })",
+  ].join(" ");
+
 /** What the page says that cannot be had here -> what is taken in its place. All else is run as it is written. */
 const substitutions: readonly [written: string, here: string][] = [
   // no registry is reached: the chart of this repository, its images, and times by which a minute passes in a second
@@ -22,15 +33,10 @@ const substitutions: readonly [written: string, here: string][] = [
     "          image: nginxinc/nginx-unprivileged:1.29-alpine\n",
     `          image: ${images.node}\n          env: [{ name: POD_IP, value: "0.0.0.0" }]\n`,
   ],
-  // nor for curl's: it runs on the node, which has no names of Services
+  // nor for curl's: the image of the operator can ask, too
   [
-    "kubectl run client --rm --attach --quiet --restart=Never --image=curlimages/curl:8.16.0 -- curl -sSi http://web:8080/",
-    "curl -sSi --max-time 60 http://$(kubectl get service web -o jsonpath='{.spec.clusterIP}'):8080/",
-  ],
-  // this cluster's API server does not dial kubelets by name, which exec needs: the same command as the administrator
-  [
-    "kubectl exec --namespace elasti-system deploy/elasti-operator -- elasti doctor",
-    `"${process.execPath}" ${join(repository, "packages", "cli", "bin", "elasti.mjs")} doctor`,
+    "--image=curlimages/curl:8.16.0 -- curl -sSi http://web:8080/",
+    `--image=${operatorImage} --command -- node -e '${shown("http://web:8080/")}'`,
   ],
   // shorter, so that the suite is
   ["  cooldownPeriod: 30\n", "  cooldownPeriod: 1\n  routing: { graceSeconds: 0 }\n"],
@@ -79,7 +85,7 @@ describe("the page of the first ten minutes", () => {
     await symlink(helm, join(folder, "helm"));
     await symlink(join(state.binaries, "kubectl"), join(folder, "kubectl"));
     const values = join(folder, "values.json");
-    await writeFile(values, JSON.stringify(await valuesHere()));
+    await writeFile(values, JSON.stringify(valuesHere()));
     environment = {
       PATH: `${folder}${delimiter}${process.env.PATH}`,
       HOME: folder,
@@ -131,14 +137,13 @@ describe("the page of the first ten minutes", () => {
   }
 });
 
-async function valuesHere(): Promise<object> {
-  const { operator, resolver } = await elastiImages();
+function valuesHere(): object {
   const image = (reference: string) => {
     const [repositoryOf, tag] = reference.split(":");
     return { repository: repositoryOf, tag };
   };
   return {
-    image: { operator: image(operator), resolver: image(resolver) },
+    image: { operator: image(operatorImage), resolver: image(resolverImage) },
     operator: { settings: { pollingInterval: "300ms", scrapeInterval: "200ms" } },
     resolver: { settleSeconds: 3, longestHoldSeconds: 60 },
   };

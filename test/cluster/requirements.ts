@@ -14,6 +14,7 @@ const debian: Readonly<Record<string, string>> = {
   ip: "iproute2",
   mount: "mount",
   unshare: "util-linux",
+  openssl: "openssl",
 };
 const cniFolders = ["/usr/lib/cni", "/opt/cni/bin"];
 

@@ -155,6 +155,15 @@ const cases: Readonly<
       { rights: [right({}), right({ allowed: true, verb: "get" })] },
       ["error PermissionMissing ServiceAccount system/elasti-operator"],
     ],
+    [
+      "keeps its definition and its Lease to itself, as it does from its own pods",
+      {
+        definition: undefined,
+        lease: undefined,
+        unread: ["customresourcedefinitions", "leases"].map((what) => ({ what, why: "not allowed" })),
+      },
+      ["info NotRead customresourcedefinitions", "info NotRead leases"],
+    ],
     ["could not be read in part", { unread: [{ what: "nodes", why: "not allowed" }] }, ["info NotRead nodes"]],
   ],
   routing: [

@@ -56,7 +56,7 @@ export async function readDoctorSnapshot(
   const crd = elastiServiceCrd().metadata.name;
   const home = found === undefined ? [] : [found.namespace];
   const around = [...new Set([...namespaces, ...(namespaces.length === 0 ? [] : home)])];
-  const [definitions, slices, scaledObjects, policies, spaces, nodes, leases, homeServices, homeSlices, pods] =
+  const [definitions, slices, scaledObjects, policies, spaces, nodes, lease, homeServices, homeSlices, pods] =
     await Promise.all([
       tryTo(
         "customresourcedefinitions",
@@ -73,7 +73,9 @@ export async function readDoctorSnapshot(
       list<NetworkPolicy>(networkPolicies, around),
       list<KubeObject>(resources.namespaces, []),
       tryTo("nodes", () => listKnown<KubeObject>(client, resources.nodes, []), undefined),
-      list<Lease>(resources.leases, home),
+      found === undefined
+        ? undefined
+        : tryTo(resources.leases.plural, () => leaseOf(client, found.namespace, found.leaseName), undefined),
       found === undefined ? [] : list<Service>(resources.services, home),
       found === undefined ? [] : list<EndpointSlice>(resources.endpointSlices, home),
       found === undefined ? [] : list<Pod>(resources.pods, home),
@@ -105,7 +107,7 @@ export async function readDoctorSnapshot(
     nowMs: systemClock.now(),
     system: found?.namespace,
     definition: definitions[0],
-    lease: leases.find(({ metadata }) => metadata.name === found?.leaseName),
+    lease,
     leaseName: found?.leaseName ?? "elasti-operator",
     operator,
     resolver,
@@ -125,6 +127,16 @@ export async function readDoctorSnapshot(
       .map(({ metadata }) => keyOf(metadata.namespace ?? "", metadata.name)),
     unread,
   };
+}
+
+/** By its name: operators may read no other. */
+async function leaseOf(client: KubeClient, namespace: string, name: string): Promise<Lease | undefined> {
+  try {
+    return await client.get<Lease>(resources.leases, namespace, name);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
 }
 
 /** What belongs to one public Service: itself, its private one, and slices of both. */

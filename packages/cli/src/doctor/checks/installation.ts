@@ -1,5 +1,5 @@
 import { defaultPorts, elastiServiceCrd, VERSION } from "@elasti/api";
-import type { Pod } from "@elasti/kube";
+import { type Pod, type Resource, resources } from "@elasti/kube";
 import type { Finding } from "../finding.ts";
 import type { Check, ComponentState, DoctorSnapshot } from "../snapshot.ts";
 
@@ -11,7 +11,8 @@ const applyCrd =
   "kubectl apply --server-side --force-conflicts -f deploy/crd/elastiservices.yaml of the operator's version";
 
 /** The CustomResourceDefinition is there, knows every field, and survives the uninstallation of whoever made it. */
-export const checkDefinition: Check = ({ definition, elastiServices }) => {
+export const checkDefinition: Check = ({ definition, elastiServices, unread }) => {
+  if (definition === undefined && isUnread(unread, resources.customResourceDefinitions)) return [];
   if (definition === undefined)
     return [
       {
@@ -51,6 +52,10 @@ export const checkDefinition: Check = ({ definition, elastiServices }) => {
   return findings;
 };
 
+/** Who may not look at something knows nothing of it. */
+const isUnread = (unread: DoctorSnapshot["unread"], { plural }: Resource): boolean =>
+  unread.some(({ what }) => what === plural);
+
 interface Fields {
   readonly properties?: Readonly<Record<string, Fields>>;
   readonly items?: Fields;
@@ -84,7 +89,8 @@ export const checkPrograms: Check = (snapshot) => {
   return [...checkLease(snapshot, system), ...checkComponent(operator, system), ...checkComponent(resolver, system)];
 };
 
-function checkLease({ lease, leaseName, nowMs, kubeElasti }: DoctorSnapshot, system: string): Finding[] {
+function checkLease({ lease, leaseName, nowMs, kubeElasti, unread }: DoctorSnapshot, system: string): Finding[] {
+  if (lease === undefined && isUnread(unread, resources.leases)) return [];
   const about = { object: `Lease ${system}/${leaseName}`, severity: "error" } as const;
   const mend = `kubectl -n ${system} logs -l app=elasti-operator --tail=20 says why none leads`;
   const nobody =
