@@ -26,7 +26,6 @@ const own: Readonly<Record<string, (text: string) => Values>> = {
   PROMETHEUS_TRIGGER_AUTHORIZATION_HEADER: (authorizationHeader) => ({ prometheus: { authorizationHeader } }),
   WATCH_NAMESPACES: (text) => ({ watchNamespaces: text.split(",") }),
   KUBERNETES_CLUSTER_DOMAIN: (clusterDomain) => ({ clusterDomain }),
-  ELASTI_SETTLE_TIME: (text) => ({ resolver: { settleSeconds: Number.parseInt(text, 10) } }),
 };
 
 /** What every suite gets: rights for the kinds that suites bring along, and as much of a busy node as the pods of tests have. */

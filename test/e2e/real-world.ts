@@ -98,7 +98,10 @@ export async function startRealWorld(kubeconfig: string, options: WorldOptions):
       namespace: system,
       images: options.images ? await elastiImages() : undefined,
       replicas: wanted.replicas,
-      env: { ...wanted.env, [OPERATOR]: { ...wanted.env[OPERATOR], ...led } },
+      env: {
+        [OPERATOR]: { ...wanted.env[OPERATOR], ...led },
+        [RESOLVER]: { ELASTI_SETTLE_TIME: "3s", ...wanted.env[RESOLVER] },
+      },
     });
     const ready = [OPERATOR, RESOLVER] as const;
     await Promise.all(ready.map((name) => world.scale(name, wanted.replicas[name], { timeoutMs: 90_000 })));
@@ -121,7 +124,7 @@ function wantedOf(options: WorldOptions): Wanted {
         ...(prometheusUrl === undefined ? {} : { PROMETHEUS_TRIGGER_SERVER_ADDRESS: prometheusUrl }),
         ...operatorEnv,
       },
-      [RESOLVER]: { ELASTI_SETTLE_TIME: "3s", ...resolverEnv },
+      [RESOLVER]: { ...resolverEnv },
     },
   };
 }

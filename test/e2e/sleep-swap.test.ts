@@ -140,7 +140,14 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
     assert.deepEqual([...seen], [JSON.stringify(web.service.spec.selector)]);
     await web.held();
     assert.equal((await web.ask()).status, 200);
-    await web.reaches("Serving");
+    // it may fall asleep again before somebody looks
+    await world.until<ElastiService, true>(
+      "woken",
+      resources.elastiServices,
+      web.namespace,
+      web.name,
+      (es) => es?.status?.lastWake?.reason === "request",
+    );
   });
 
   it("goes on in EndpointSlice mode when somebody takes the park off", async () => {
