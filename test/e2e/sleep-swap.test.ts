@@ -140,14 +140,7 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
     assert.deepEqual([...seen], [JSON.stringify(web.service.spec.selector)]);
     await web.held();
     assert.equal((await web.ask()).status, 200);
-    // it may fall asleep again before somebody looks
-    await world.until<ElastiService, true>(
-      "woken",
-      resources.elastiServices,
-      web.namespace,
-      web.name,
-      (es) => es?.status?.lastWake?.reason === "request",
-    );
+    await web.wokenBy("request");
   });
 
   it("goes on in EndpointSlice mode when somebody takes the park off", async () => {
@@ -211,6 +204,6 @@ describe("sleeping by Prometheus", { concurrency: 12, skip: missingPrometheus },
     const service = await world.client.get<typeof a.service>(resources.services, "default", "pair-b");
     const answer = await request({ host: service.spec.clusterIP ?? "", port: 8080 });
     assert.equal(answer.status, 200);
-    await a.reaches("Serving");
+    await a.wokenBy("request");
   });
 });

@@ -117,6 +117,11 @@ export class Sleeper {
     return this.reaches("Asleep", { ...options, when: ({ status }) => status?.podsGone === true });
   }
 
+  /** Resolves once its last wake was for this reason. It may fall asleep again before somebody sees it Serving. */
+  async wokenBy(reason: string): Promise<void> {
+    await this.#until(`woken by ${reason}`, (es) => es?.status?.lastWake?.reason === reason, patienceMs);
+  }
+
   /** Resolves once a condition is as asked. */
   async condition(type: string, fits: (condition: Condition) => boolean, timeoutMs = patienceMs): Promise<Condition> {
     const find = (es: ElastiService | undefined) =>
