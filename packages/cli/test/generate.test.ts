@@ -19,6 +19,20 @@ describe("generated files", () => {
   }
 });
 
+describe("the schema of the chart's values", () => {
+  it("has no pattern that Helm, which is written in Go, cannot read", () => {
+    const schema = files["deploy/helm/elasti/values.schema.json"] ?? "";
+    const counts = [...schema.matchAll(/"pattern": "(.*)"/g)].flatMap(([, pattern = ""]) =>
+      [...pattern.matchAll(/\{(\d+)(?:,(\d*))?\}/g)].flatMap(([, ...bounds]) => bounds.map(Number)),
+    );
+    assert.ok(counts.length > 0);
+    assert.deepEqual(
+      counts.filter((count) => count > 1_000),
+      [],
+    );
+  });
+});
+
 describe("page of the settings", () => {
   const page = files["docs/reference/configuration.md"] ?? "";
 

@@ -81,7 +81,8 @@ export const policySettings = {
     env: "ELASTI_SCALING_TOKEN",
     fallback: "",
     secret: true,
-    pattern: /^(\S{16,4096})?$/,
+    // no upper bound: Helm reads it as Go does, which counts to 1,000 at most
+    pattern: /^(\S{16,})?$/,
     expected: "at least 16 characters without blanks",
     description:
       "A token that may do everything with policies, for local use; without it only the cluster's own tokens are good.",
