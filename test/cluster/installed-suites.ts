@@ -3,11 +3,11 @@ import { basename, join } from "node:path";
 import { repository } from "./places.ts";
 
 /** Suites of test/e2e that run on installations by the chart in every run, too. */
-const core = ["by-hand", "delete", "sleep-always", "wake"];
+const core = ["by-hand", "delete", "sleep-always"];
 
 /**
- * Those that do in `npm run verify:full`: together they take longer than the core, and the one for sleep-swap wants each of its steps
- * in a time that a busy machine does not keep.
+ * Those that do in `npm run verify:full`: together they take longer than the core, and several want each of their steps in a time
+ * that a busy machine does not keep.
  */
 const rest = [
   "bad-input",
@@ -21,6 +21,7 @@ const rest = [
   "restore",
   "sleep-swap",
   "triggers",
+  "wake",
 ];
 
 /** Those that never do, each with the reason. */

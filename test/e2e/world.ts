@@ -160,6 +160,12 @@ export class World {
   }
 
   async namespace(name: string): Promise<string> {
+    const { namespaces } = resources;
+    // of the same suite, which ran before on the same cluster
+    if ((await this.get(namespaces, undefined, name)) !== undefined) {
+      await this.client.delete(namespaces, undefined, name);
+      await this.until("gone", namespaces, undefined, name, (one) => one === undefined);
+    }
     await this.client.create(resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
     return name;
   }
