@@ -278,6 +278,8 @@ export class Evaluator {
   }
 
   #vote(policy: Policy, { resolved, decision }: Look, isShadow: boolean): void {
+    // what is not known changes nothing
+    if (resolved.kind === "unknown" && !isShadow) return;
     if (resolved.kind !== "found" || resolved.elastiServices.length === 0 || isShadow) {
       this.#deps.votes.vote(policy.id, undefined, undefined);
       return;

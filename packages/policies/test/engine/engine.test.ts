@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, suite, test } from "node:test";
-import { API_VERSION, KIND } from "@elasti/api";
+import { API_VERSION, type ElastiService, KIND } from "@elasti/api";
 import type { Store } from "../../src/index.ts";
 import { policyErrors } from "../../src/index.ts";
 import { intervalMs, query, upRule, World } from "./world.ts";
@@ -10,6 +10,13 @@ beforeEach(async () => {
   world = await World.start();
 });
 afterEach(() => world.close());
+
+const elastiService: ElastiService = {
+  apiVersion: API_VERSION,
+  kind: KIND,
+  metadata: { name: "web", namespace: "default" },
+  spec: { service: "web", scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" } },
+};
 
 suite("the engine", () => {
   test("scales by a rule once it has held for its time, and says so in history and by an event", async () => {
@@ -140,12 +147,7 @@ suite("the engine", () => {
 
   test("lets a disabled policy have no say that outlives an evaluation that was asked for", async () => {
     world.deployment("web", 1);
-    world.cluster.elastiServices.push({
-      apiVersion: API_VERSION,
-      kind: KIND,
-      metadata: { name: "web", namespace: "default" },
-      spec: { service: "web", scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" } },
-    });
+    world.cluster.elastiServices.push(elastiService);
     const policy = await world.policy({ enabled: false, min_replicas: 3 });
     const replica = world.replica();
     await world.pass(2_000);
@@ -175,6 +177,26 @@ suite("the engine", () => {
     assert.equal((await done).outcome, "executed");
     const [entry] = await world.history("action");
     assert.deepEqual([entry?.action, entry?.triggered_by], ["manual", "manual:ada"]);
+  });
+
+  test("keeps what it asked of a sleep while it is not known who scales the target", async () => {
+    world.deployment("web", 3);
+    world.cluster.elastiServices.push(elastiService);
+    const policy = await world.policy({
+      schedules: [{ start: "0 0 * * *", duration: "24h", min_replicas: 3 }],
+    });
+    const replica = world.replica();
+    await world.pass(2_000);
+    const floor = (): number | undefined => replica.votes.get(policy.id)?.floor;
+    assert.equal(floor(), 3);
+    world.cluster.unsynced = true;
+    await world.pass(2 * intervalMs);
+    assert.equal(floor(), 3);
+    world.cluster.unsynced = false;
+    world.cluster.workloads.clear();
+    world.cluster.elastiServices.length = 0;
+    await world.pass(2 * intervalMs);
+    assert.equal(floor(), undefined);
   });
 
   test("removes history at the end of its time", async () => {

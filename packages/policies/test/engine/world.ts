@@ -41,6 +41,8 @@ export class Cluster implements ClusterSources {
   /** Every write that was accepted. */
   readonly writes: string[] = [];
   readonly wanted = new Map<string, string>();
+  /** It is not known which autoscalers there are. */
+  unsynced = false;
   /** Called before a write to `/scale` is looked at. */
   beforeSet: (() => Promise<void> | void) | undefined;
   /** Called after it was accepted, and before anybody is told. */
@@ -70,6 +72,7 @@ export class Cluster implements ClusterSources {
     return this.autoscalers.find((one): one is ScaledObject => !isHpa(one) && one.metadata.name === name);
   }
   autoscalersOf({ name }: WorkloadReference) {
+    if (this.unsynced) return undefined;
     const all = this.autoscalers.filter(({ spec }) => spec.scaleTargetRef.name === name);
     return { scaledObjects: all.filter((one): one is ScaledObject => !isHpa(one)), hpas: all.filter(isHpa) };
   }
