@@ -1,4 +1,5 @@
-import { SpecSchema, StatusSchema } from "./elasti-service.ts";
+import { SpecSchema } from "./elasti-service.ts";
+import { StatusSchema } from "./elasti-service-status.ts";
 import { GROUP, KIND, PLURAL, VERSION } from "./names.ts";
 
 /** Keywords that structural schemas of Kubernetes know; everything else of a TypeBox schema stays behind. */
