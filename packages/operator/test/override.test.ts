@@ -16,7 +16,7 @@ describe("an override, and what policies say, to the operator", () => {
   beforeEach(async () => {
     vote = {};
     journal.length = 0;
-    world = await startOperator({}, undefined, {
+    world = await startOperator({ ELASTI_RESCALE_DURATION: "1s" }, undefined, {
       votes: {
         of: () => vote,
         onChange: (listener) => {
@@ -67,6 +67,19 @@ describe("an override, and what policies say, to the operator", () => {
     await world.until("web", (es) => condition(es, "Override") === undefined);
     const said = await events();
     assert.ok(said.includes("OverrideBegan") && said.includes("OverrideEnded"), String(said));
+  });
+
+  it("waits for its time to raise again what others took back, and does not ask without end meanwhile", async () => {
+    await starts({ replicas: 0 });
+    await override({ kind: "awake" });
+    await world.until("web", ({ status }) => status?.phase === "Waking");
+    await world.client.patch(resources.deployments, "default", "web", "merge", { spec: { replicas: 0 } });
+    while ((await replicas()) === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    const text = await (await fetch(`${world.url}/metrics`)).text();
+    const asked = text
+      .matchAll(/^elasti_wakes_total\{outcome="in-progress".*\} (\d+)$/gm)
+      .reduce((sum, [, n]) => sum + Number(n), 0);
+    assert.ok(asked >= 1 && asked < 20, `asked ${asked} times`);
   });
 
   it("moves what is awake, once, and tells the journal", async () => {

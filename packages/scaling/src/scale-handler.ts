@@ -174,6 +174,11 @@ export class ScaleHandler {
     return this.#scaleOf(ref).raisedSince(asleep);
   }
 
+  /** Milliseconds until another scale-up of the target is allowed. */
+  rescaleInMs(ref: TargetRef): number {
+    return this.#scaleOf(ref).rescaleInMs;
+  }
+
   /** The newest state known without a call: of the watch and of our own writes. */
   latest(ref: TargetRef): ScaleState | undefined {
     return this.#scaleOf(ref).latest;

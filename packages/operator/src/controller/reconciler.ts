@@ -135,9 +135,9 @@ export class ElastiServiceReconciler {
       if (await this.#writeRoutes(es, prepared, target, observation)) continue;
       if (await this.#options.overrides.writePinned(es, pinned)) continue;
       this.#noteStep(key, step, observation, subject);
-      await this.#options.performer.perform(step, subject, this.#options.memories.of(key));
+      const over = await this.#options.performer.perform(step, subject, this.#options.memories.of(key));
       this.#noteDone(key, step, observation);
-      if (step.do === "release") return {};
+      if (over !== undefined) return over;
     }
     return { requeueAfterMs: 0 };
   }

@@ -41,6 +41,13 @@ export interface Subject {
   readonly adjustTo: number | undefined;
 }
 
+type Doable = Exclude<Step, { do: "wait" }>;
+
+/** A pass is over, and begins again by itself after a time, if at all. */
+export interface PassEnd {
+  readonly requeueAfterMs?: number;
+}
+
 /** What this leader remembers of one service between steps. */
 export interface Memory {
   run: Run | undefined;
@@ -83,8 +90,17 @@ export class Performer {
     this.#options = options;
   }
 
-  /** @throws ELASTI_KUBE_CONFLICT when what was observed is no longer so */
-  async perform(step: Exclude<Step, { do: "wait" }>, subject: Subject, memory: Memory): Promise<void> {
+  /**
+   * @returns undefined where the next step can be decided on at once; otherwise the pass is over
+   * @throws ELASTI_KUBE_CONFLICT when what was observed is no longer so
+   */
+  async perform(step: Doable, subject: Subject, memory: Memory): Promise<PassEnd | undefined> {
+    if (step.do === "scale-up") return await this.#scaleUp(subject, step.why);
+    await this.#perform(step, subject, memory);
+    return step.do === "release" ? {} : undefined;
+  }
+
+  async #perform(step: Exclude<Doable, { do: "scale-up" }>, subject: Subject, memory: Memory): Promise<void> {
     const { routing, scale } = this.#options;
     const { es, service, target } = subject;
     const epoch = es.status?.epoch ?? 0;
@@ -148,8 +164,6 @@ export class Performer {
         return await this.#options.tellAutoscaler(es, step.stage);
       case "adjust":
         return await adjust(subject, step.why, this.#options);
-      case "scale-up":
-        return await this.#scaleUp(subject, step.why);
       case "mark-pods-gone":
         await this.#options.status.write(es, { podsGone: true });
         return;
@@ -334,8 +348,8 @@ export class Performer {
     );
   }
 
-  async #scaleUp({ es, target, wakeReason }: Subject, why: string): Promise<void> {
-    if (target.kind !== "found") return;
+  async #scaleUp({ es, target, wakeReason }: Subject, why: string): Promise<PassEnd | undefined> {
+    if (target.kind !== "found") return undefined;
     const { scale, events } = this.#options;
     const { replicas, autoscaled } = this.#options.wanted(es);
     try {
@@ -354,6 +368,9 @@ export class Performer {
           `scaled ${target.ref.name} from ${result.from} to ${result.to}: ${why}`,
         );
       }
+      // taken back to zero since: until the window is over nothing is written, however often it is asked for
+      const inMs = result.outcome === "in-progress" ? scale.rescaleInMs(target.ref) : 0;
+      return inMs > 0 && scale.latest(target.ref)?.replicas === 0 ? { requeueAfterMs: Math.ceil(inMs) + 1 } : undefined;
     } catch (error) {
       events.record(es, "Warning", "FailedToScale", `scaling ${target.ref.name} up failed: ${errorText(error)}`);
       throw error;
