@@ -199,8 +199,10 @@ export class Waker {
   }
 
   #isPinned(es: StoredElastiService | undefined): boolean {
-    const found = es === undefined ? undefined : overrideOf(es, this.#options.clock.now());
-    if (found?.state !== "active") return false;
+    // deleted, it is given back awake
+    if (es === undefined || es.metadata.deletionTimestamp !== undefined) return false;
+    const found = overrideOf(es, this.#options.clock.now());
+    if (found.state !== "active") return false;
     return found.override.kind === "pin" && found.override.replicas === 0;
   }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import { API_VERSION, type ElastiServiceStatus, KIND } from "@elasti/api";
+import { API_VERSION, type ElastiServiceStatus, KIND, OVERRIDE_ANNOTATION } from "@elasti/api";
 import { silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
 import { kubeErrors, resources } from "@elasti/kube";
@@ -96,6 +96,19 @@ describe("a wake at a replica that does not lead", () => {
     watched = { replicas: 1, resourceVersion: "12" };
     const { outcome, phase } = await wake();
     assert.deepEqual([outcome, phase, scale.replicas], ["scaled", "Waking", 1]);
+  });
+
+  it("does not wake what is pinned asleep, but for one that is being deleted", async () => {
+    const until = new Date(Date.UTC(2026, 0, 1, 1)).toISOString();
+    const annotations = { [OVERRIDE_ANNOTATION]: JSON.stringify({ kind: "pin", replicas: 0, until, by: "ada" }) };
+    const { es } = statuses;
+    statuses.es = { ...es, metadata: { ...es.metadata, annotations } };
+    await assert.rejects(wake(), { code: "ELASTI_PINNED_ASLEEP" });
+    assert.equal(scale.replicas, 0);
+    const deletionTimestamp = new Date(0).toISOString();
+    statuses.es = { ...es, metadata: { ...es.metadata, annotations, deletionTimestamp } };
+    assert.equal((await wake()).outcome, "scaled");
+    assert.equal(scale.replicas, 1);
   });
 
   it("claims a wake that the leader took for one by others, however often that one writes meanwhile", async () => {

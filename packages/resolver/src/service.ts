@@ -114,7 +114,7 @@ export class ManagedService {
    */
   get refusal(): ElastiError | undefined {
     const waking = this.#waking;
-    if (waking === undefined || !isPinned(waking) || this.#leaving || this.state.phase === "Serving") return undefined;
+    if (waking === undefined || !isPinned(waking) || this.state.phase === "Serving") return undefined;
     return this.#hopeless();
   }
 
@@ -137,7 +137,8 @@ export class ManagedService {
   #hopeless(): ElastiError | undefined {
     const waking = this.#waking;
     if (waking?.certain !== true || isOver(waking, this.#deps.clock.now())) return undefined;
-    return wakeError(waking);
+    // deleted, it is given back awake, whatever an override says
+    return this.#leaving && isPinned(waking) ? undefined : wakeError(waking);
   }
 
   /** What waits is answered when it becomes certain that no pod can come; until that is withdrawn nothing is held. */

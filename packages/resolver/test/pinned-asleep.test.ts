@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import type { Waking } from "@elasti/api";
 import { ManualClock } from "@elasti/core/testing";
-import { RawClient, startPod, startWorld, until, type World } from "./support/world.ts";
+import { RawClient, route, startPod, startWorld, until, type World, webService } from "./support/world.ts";
 
 const close = "connection: close\r\n";
 const upgrade = "connection: Upgrade\r\nupgrade: websocket\r\n";
@@ -68,6 +68,30 @@ describe("a service that is pinned asleep", () => {
     assert.deepEqual(activation.requests, ["default/web"]);
     pods.set(await podOf(t));
     assert.match(await client.ends(), /^HTTP\/1.1 200/);
+  });
+
+  test("holds and wakes again when its ElastiService is deleted, which gives the target back awake", async () => {
+    for (const upgraded of [close, upgrade]) {
+      const t = await startWorld();
+      try {
+        const { resolver, port, phase, activation, epoch } = t;
+        phase({ phase: "Asleep", podsGone: true, waking: pinned });
+        const status = {
+          phase: "Asleep",
+          epoch: epoch(),
+          podsGone: true,
+          waking: pinned,
+          routes: [route(port)],
+        } as const;
+        const { metadata, ...rest } = webService({ status: { ...status, routes: [...status.routes] } });
+        resolver.upsert({ ...rest, metadata: { ...metadata, deletionTimestamp: "2026-01-02T00:00:00Z" } });
+        new RawClient(port).get("/", upgraded);
+        await until(() => resolver.holds === 1);
+        assert.deepEqual(activation.requests, ["default/web"]);
+      } finally {
+        await t.close();
+      }
+    }
   });
 
   test("holds and wakes again at the end of the pin, also with no operator to say so", async (t) => {
