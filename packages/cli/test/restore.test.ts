@@ -30,6 +30,14 @@ const slice = (name: string, labels: Record<string, string>) => ({
   endpoints: [],
   ports: [],
 });
+const policy = { by: "p", max: { was: 4, now: 9 } };
+const recorded = (record: unknown) => ({
+  annotations: { "elasti.truefoundry.com/autoscaler-former": JSON.stringify(record) },
+});
+const scaled = (name: string, record: unknown) => ({
+  ...object("ScaledObject", name, recorded(record)),
+  spec: { scaleTargetRef: { name: "web" } },
+});
 const none: Snapshot = { elastiServices: [], services: [], slices: [], scaledObjects: [], replicas: new Map() };
 const linesOf = (snapshot: Partial<Snapshot>): string[] =>
   leftoversOf({ ...none, ...snapshot }).map(({ kind, object }) => `${kind} ${object}`);
@@ -111,6 +119,20 @@ describe("what a restore has to put back", () => {
       },
       ["autoscaler ScaledObject shop/so"],
     ],
+    [
+      "bounds that a policy has moved, beside what a sleep has told KEDA, or alone",
+      {
+        scaledObjects: [scaled("both", { "autoscaling.keda.sh/paused": { was: null, now: "true" }, policy })],
+        hpas: [
+          {
+            ...object("HorizontalPodAutoscaler", "web", recorded({ policy })),
+            spec: { scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" }, maxReplicas: 9 },
+          },
+        ],
+      },
+      ["autoscaler ScaledObject shop/both", "bounds HorizontalPodAutoscaler shop/web", "bounds ScaledObject shop/both"],
+    ],
+    ["nothing of a policy's record that cannot be read", { scaledObjects: [scaled("so", { policy: "?" })] }, []],
   ];
   for (const [what, snapshot, lines] of cases) it(what, () => assert.deepEqual(linesOf(snapshot), lines));
 
@@ -167,6 +189,12 @@ describe("what is told of a restore", () => {
     const result = resultOf({ ...told, after: finalizer });
     assert.equal(result.exitCode, 2);
     assert.match(textOf(result), /^LEFT {2}ElastiService shop\/web: has the finalizer: not allowed$/m);
+  });
+  it("2 when the bounds of a policy are left, with the reason", () => {
+    const bounds = leftoversOf({ ...none, scaledObjects: [scaled("so", { policy })] });
+    const result = resultOf({ ...told, before: bounds, after: bounds });
+    assert.equal(result.exitCode, 2);
+    assert.match(textOf(result), /^LEFT {2}ScaledObject shop\/so: has the bounds of a policy: not allowed$/m);
   });
 });
 

@@ -1,4 +1,5 @@
 export * from "./arbiter.ts";
+export * from "./autoscalers/bounds-object.ts";
 export * from "./autoscalers/keda-annotations.ts";
 export * from "./autoscalers/policy-bounds.ts";
 export * from "./cooldown.ts";

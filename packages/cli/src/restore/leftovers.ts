@@ -12,10 +12,8 @@ import {
   SLICE_MANAGED_BY_LABEL,
   SLICE_MANAGER,
 } from "@elasti/api";
-import type { EndpointSlice, KubeObject, ScaledObject, Service } from "@elasti/kube";
-
-/** Annotation on a ScaledObject: what KEDA's annotations were before Elasti's. */
-const AUTOSCALER_RECORD = `${GROUP}/autoscaler-former`;
+import type { EndpointSlice, HorizontalPodAutoscaler, KubeObject, ScaledObject, Service } from "@elasti/kube";
+import { hasPolicyBounds, isToldOfSleep } from "@elasti/operator";
 
 /** What is there of the cluster, of all namespaces or of some. */
 export interface Snapshot {
@@ -23,13 +21,15 @@ export interface Snapshot {
   readonly services: readonly Service[];
   readonly slices: readonly EndpointSlice[];
   readonly scaledObjects: readonly ScaledObject[];
+  /** Left out where nobody looks for what policies have moved. */
+  readonly hpas?: readonly HorizontalPodAutoscaler[];
   /** Replicas asked for of the target of an ElastiService, by its `namespace/name`; nothing where there is no such target. */
   readonly replicas: ReadonlyMap<string, number>;
   /** KubeElasti's operator runs: what Elasti has not taken up is its own. */
   readonly beside?: boolean;
 }
 
-export type LeftoverKind = "target" | "park" | "epoch" | "slice" | "private" | "autoscaler" | "finalizer";
+export type LeftoverKind = "target" | "park" | "epoch" | "slice" | "private" | "autoscaler" | "bounds" | "finalizer";
 
 /** One thing that is not as it was without Elasti. */
 export interface Leftover {
@@ -61,12 +61,17 @@ export const words: Readonly<Record<LeftoverKind, { todo: string; done: string; 
     done: "annotations as they were",
     left: "has annotations of Elasti",
   },
+  bounds: {
+    todo: "the bounds that it had before a policy would be put back",
+    done: "bounds as they were before a policy",
+    left: "has the bounds of a policy",
+  },
   finalizer: { todo: "the finalizer would come off", done: "finalizer taken off", left: "has the finalizer" },
 };
 
 /** Everything that `elasti restore` has to put back, in the order in which it is best read. */
 export function leftoversOf(snapshot: Snapshot): Leftover[] {
-  const { elastiServices, services, slices, scaledObjects, replicas } = snapshot;
+  const { elastiServices, services, slices, scaledObjects, hpas = [], replicas } = snapshot;
   const byService = new Map<string, ElastiService>();
   const found: Leftover[] = [];
   for (const es of elastiServices) {
@@ -84,12 +89,12 @@ export function leftoversOf(snapshot: Snapshot): Leftover[] {
         elastiService: name,
       });
   }
-  const add = (kind: LeftoverKind, { kind: what, metadata }: KubeObject, service: string | undefined): void => {
-    const { namespace = "" } = metadata;
+  const add = (kind: LeftoverKind, object: KubeObject, service: string | undefined): void => {
+    const { namespace = "" } = object.metadata;
     const es = service === undefined ? undefined : byService.get(keyOf(namespace, service));
     found.push({
       kind,
-      object: `${what} ${keyOf(namespace, metadata.name)}`,
+      object: nameOf(object),
       namespace,
       ...(es === undefined ? {} : { elastiService: es.metadata.name }),
     });
@@ -116,8 +121,9 @@ export function leftoversOf(snapshot: Snapshot): Leftover[] {
       (service !== undefined && name === resolverSliceName(service));
     if (ours) add("slice", slice, service);
   }
+  for (const object of [...scaledObjects, ...hpas]) if (hasPolicyBounds(object)) add("bounds", object, undefined);
   for (const object of scaledObjects)
-    if (object.metadata.annotations?.[AUTOSCALER_RECORD] !== undefined) {
+    if (isToldOfSleep(object)) {
       const { namespace } = object.metadata;
       const target = object.spec.scaleTargetRef.name;
       const es = elastiServices.find(
@@ -133,6 +139,10 @@ export function leftoversOf(snapshot: Snapshot): Leftover[] {
   const ours = found.filter(({ namespace, elastiService = "" }) => !theirs.has(keyOf(namespace, elastiService)));
   return ours.toSorted((a, b) => order(a) - order(b) || (a.object < b.object ? -1 : a.object > b.object ? 1 : 0));
 }
+
+/** `Service default/web` */
+export const nameOf = ({ kind, metadata }: KubeObject): string =>
+  `${kind} ${keyOf(metadata.namespace ?? "", metadata.name)}`;
 
 /**
  * ElastiServices that stand without our finalizer though something has to be put back for them; the steps of a deletion begin

@@ -3,6 +3,7 @@ import { systemClock } from "@elasti/core";
 import {
   type Deployment,
   type EndpointSlice,
+  type HorizontalPodAutoscaler,
   type KubeClient,
   type KubeObject,
   RestMapper,
@@ -20,16 +21,17 @@ const concurrency = 8;
 
 /** @throws what the API server says */
 export async function readSnapshot(client: KubeClient, namespaces: readonly string[]): Promise<Snapshot> {
-  const [elastiServices, services, slices, scaledObjects, deployments] = await Promise.all([
+  const [elastiServices, services, slices, scaledObjects, hpas, deployments] = await Promise.all([
     listKnown<ElastiService & KubeObject>(client, resources.elastiServices, namespaces),
     listAll<Service>(client, resources.services, namespaces),
     listAll<EndpointSlice>(client, resources.endpointSlices, namespaces),
     listKnown<ScaledObject>(client, resources.scaledObjects, namespaces, true),
+    listKnown<HorizontalPodAutoscaler>(client, resources.horizontalPodAutoscalers, namespaces, true),
     listKnown<Deployment>(client, resources.deployments, [], true),
   ]);
   const beside = deployments.some((deployment) => isKubeElasti(deployment) && hasPods(deployment));
   const replicas = await replicasOf(client, elastiServices);
-  return { elastiServices, services, slices, scaledObjects, replicas, beside };
+  return { elastiServices, services, slices, scaledObjects, hpas, replicas, beside };
 }
 
 /** Replicas asked for of the targets, by the `namespace/name` of their ElastiServices. What cannot be read is left out. */

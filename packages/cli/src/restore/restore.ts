@@ -8,6 +8,7 @@ import { type Stopped, stopDeployment, takeLease, waitUntilFree } from "./leader
 import { type Leftover, leftoversOf, type Snapshot } from "./leftovers.ts";
 import { graceMarginMs, parseRestore, type RestoreOptions, restoreUsage } from "./options.ts";
 import { Progress } from "./progress.ts";
+import { putBackBounds } from "./put-back-bounds.ts";
 import { readSnapshot } from "./read-snapshot.ts";
 import { purge, runRestorer } from "./restorer-run.ts";
 import { type RestoreResult, resultOf, textOf } from "./result.ts";
@@ -50,7 +51,10 @@ async function run(options: RestoreOptions, access: Access, place: Place): Promi
   const { client } = access;
   const say = (line: string): void => place.writeError(`${line}\n`);
   const progress = new Progress(say);
-  const outcome = { notReady: [], notes: [], failureOf: (key: string) => progress.failureOf(key) };
+  let unwritten: ReadonlyMap<string, string> = new Map();
+  const failureOf = ({ object, namespace, elastiService }: Leftover): string | undefined =>
+    elastiService === undefined ? unwritten.get(object) : progress.failureOf(keyOf(namespace, elastiService));
+  const outcome = { notReady: [], notes: [], failureOf };
   if (options.dryRun) {
     const before = leftoversOf(await readSnapshot(client, options.namespaces));
     return resultOf({ ...outcome, before, after: undefined });
@@ -66,7 +70,7 @@ async function run(options: RestoreOptions, access: Access, place: Place): Promi
     const notes: string[] = [];
     let after: readonly Leftover[] = [];
     let now = snapshot;
-    if (before.length > 0) {
+    if (before.some(({ kind }) => kind !== "bounds")) {
       const giveUpMs = options.timeoutMs + longestGraceMs(snapshot) + graceMarginMs / 4;
       const ran = await runRestorer({
         systemNamespace: system.namespace,
@@ -85,6 +89,11 @@ async function run(options: RestoreOptions, access: Access, place: Place): Promi
       });
       after = ran.left;
       now = ran.snapshot;
+    }
+    if (leftoversOf(now).some(({ kind }) => kind === "bounds")) {
+      unwritten = await putBackBounds(client, now, place.signal);
+      now = await readSnapshot(client, options.namespaces);
+      after = leftoversOf(now);
     }
     // a pod may be ready, published, and for a moment not ready again
     const untilMs = systemClock.monotonic() + Math.min(options.timeoutMs, settleMs);

@@ -55,7 +55,7 @@ export async function runRestorer(options: RunOptions): Promise<{ left: Leftover
     for (;;) {
       const now = await readSnapshot(client, namespaces);
       const left = leftoversOf(now);
-      if (left.every(({ kind }) => kind === "target") || deadline.aborted) return { left, snapshot: now };
+      if (left.every(isNotForUs) || deadline.aborted) return { left, snapshot: now };
       await clock.sleep(lookAgainMs, deadline).catch(() => {});
     }
   } finally {
@@ -63,6 +63,9 @@ export async function runRestorer(options: RunOptions): Promise<{ left: Leftover
     await restorer.close();
   }
 }
+
+/** One that could not be woken stands in nobody's way; bounds of policies come after. */
+const isNotForUs = ({ kind }: Leftover): boolean => kind === "target" || kind === "bounds";
 
 /** Resolves when none of those that are wanted (`namespace/name`) has our finalizer any more. */
 async function released(

@@ -1,4 +1,3 @@
-import { keyOf } from "@elasti/api";
 import { type Leftover, type LeftoverKind, words } from "./leftovers.ts";
 
 /** One thing that was put back, or was not. */
@@ -25,8 +24,8 @@ export interface Outcome {
   readonly after: readonly Leftover[] | undefined;
   readonly notReady: RestoreResult["notReady"];
   readonly notes: readonly string[];
-  /** The last failure known of an ElastiService. */
-  readonly failureOf: (key: string) => string | undefined;
+  /** The last failure known of it. */
+  readonly failureOf: (item: Leftover) => string | undefined;
 }
 
 /** What came of a restore. */
@@ -43,9 +42,9 @@ export function resultOf({ before, after, notReady, notes, failureOf }: Outcome)
   const left = new Map(after.map((item) => [idOf(item), item]));
   const items = [...new Map([...before, ...after].map((item) => [idOf(item), item])).values()].map(
     (item): RestoredItem => {
-      const { object, kind, namespace, elastiService } = item;
+      const { object, kind } = item;
       if (!left.has(idOf(item))) return { object, kind, outcome: "done", text: words[kind].done };
-      const why = elastiService === undefined ? undefined : failureOf(keyOf(namespace, elastiService));
+      const why = failureOf(item);
       return { object, kind, outcome: "left", text: `${words[kind].left}${why === undefined ? "" : `: ${why}`}` };
     },
   );

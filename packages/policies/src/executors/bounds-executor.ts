@@ -1,19 +1,15 @@
-import { FIELD_MANAGER } from "@elasti/api";
 import { errorText } from "@elasti/core";
+import type { KubeClient } from "@elasti/kube";
 import {
-  type HorizontalPodAutoscaler,
-  type KubeClient,
-  type Resource,
-  resources,
-  type ScaledObject,
-} from "@elasti/kube";
-import {
+  type AutoscalerObject,
   type BoundsChange,
-  type BoundsState,
+  boundsKindOf,
   boundsMovedBy,
+  boundsStateOf,
   formerBounds,
   nextBounds,
   restoredBounds,
+  writeBounds,
 } from "@elasti/scaling";
 import type { TargetObservation } from "../contracts.ts";
 import type { ClusterSources } from "../targets/cluster-sources.ts";
@@ -21,28 +17,7 @@ import type { FoundTarget } from "../targets/target-resolver.ts";
 import type { Applied, Executor, Wanted } from "./executor.ts";
 import { appliedOf, observeWorkload } from "./scale-executor.ts";
 
-/** What the bounds of an autoscaler are called by its kind, and what they are where they are left out. */
-interface BoundsKind {
-  readonly resource: Resource;
-  readonly fields: readonly [min: string, max: string];
-  readonly defaults: readonly [min: number, max: number];
-}
-const kinds = {
-  HorizontalPodAutoscaler: {
-    resource: resources.horizontalPodAutoscalers,
-    fields: ["minReplicas", "maxReplicas"],
-    defaults: [1, 1],
-  },
-  ScaledObject: {
-    resource: resources.scaledObjects,
-    fields: ["minReplicaCount", "maxReplicaCount"],
-    defaults: [0, 100],
-  },
-} as const satisfies Record<string, BoundsKind>;
-
-export type AutoscalerObject = ScaledObject | HorizontalPodAutoscaler;
-
-const kindOf = (object: AutoscalerObject): BoundsKind => kinds[object.kind as keyof typeof kinds];
+export type { AutoscalerObject } from "@elasti/scaling";
 
 export interface BoundsExecutorOptions {
   readonly client: KubeClient;
@@ -65,7 +40,9 @@ export class BoundsExecutor implements Executor {
     if (fresh) {
       const { namespace, name } = object.metadata;
       try {
-        object = await this.#options.client.get<AutoscalerObject>(kindOf(object).resource, namespace, name, { signal });
+        object = await this.#options.client.get<AutoscalerObject>(boundsKindOf(object).resource, namespace, name, {
+          signal,
+        });
       } catch (error) {
         return { kind: "unknown", message: errorText(error) };
       }
@@ -95,18 +72,9 @@ export class BoundsExecutor implements Executor {
     return change === undefined ? { kind: "unchanged" } : await this.#write(object, change);
   }
 
-  async #write(object: AutoscalerObject, { annotations, ...bounds }: BoundsChange): Promise<Applied> {
-    const { resource, fields } = kindOf(object);
-    const { name, namespace, resourceVersion } = object.metadata;
-    const spec = {
-      ...("min" in bounds ? { [fields[0]]: bounds.min } : {}),
-      ...("max" in bounds ? { [fields[1]]: bounds.max } : {}),
-    };
-    const body = { metadata: { resourceVersion, annotations }, ...(Object.keys(spec).length === 0 ? {} : { spec }) };
+  async #write(object: AutoscalerObject, change: BoundsChange): Promise<Applied> {
     try {
-      const written = await this.#options.client.patch<AutoscalerObject>(resource, namespace, name, "merge", body, {
-        fieldManager: FIELD_MANAGER,
-      });
+      const written = await writeBounds(this.#options.client, object, change);
       this.#options.wrote?.(written);
       return { kind: "done" };
     } catch (error) {
@@ -141,17 +109,10 @@ export function ownBoundsOf(object: AutoscalerObject): { readonly min: number; r
   return effective(object, formerBounds(boundsStateOf(object)));
 }
 
-function boundsStateOf({ metadata, spec }: AutoscalerObject): BoundsState {
-  const annotations = metadata.annotations ?? {};
-  return "maxReplicas" in spec
-    ? { annotations, min: spec.minReplicas, max: spec.maxReplicas }
-    : { annotations, min: spec.minReplicaCount, max: spec.maxReplicaCount };
-}
-
 function effective(
   object: AutoscalerObject,
   { min, max }: { readonly min: number | undefined; readonly max: number | undefined },
 ): { min: number; max: number } {
-  const { defaults } = kindOf(object);
+  const { defaults } = boundsKindOf(object);
   return { min: min ?? defaults[0], max: max ?? defaults[1] };
 }

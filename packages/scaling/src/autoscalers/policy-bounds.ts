@@ -45,6 +45,14 @@ export function boundsMovedBy(annotations: Annotations | undefined): string | un
   return policyOf(parsedRecord(annotations?.[RECORD]))?.by;
 }
 
+/** Whether the record says anything but what a policy has moved. */
+export function isTouchedBesidePolicy(annotations: Annotations | undefined): boolean {
+  const text = annotations?.[RECORD];
+  if (text === undefined) return false;
+  const { policy, ...others } = parsedRecord(text);
+  return policy === undefined || Object.keys(others).length > 0;
+}
+
 /** The bounds as they would be without a policy; undefined is the default of the kind. */
 export function formerBounds(state: BoundsState): {
   readonly min: number | undefined;

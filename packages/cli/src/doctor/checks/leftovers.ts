@@ -4,7 +4,8 @@ import type { Check } from "../snapshot.ts";
 /** Nothing of Elasti stands where no ElastiService is left. */
 export const checkLeftovers: Check = (snapshot) =>
   leftoversOf(snapshot)
-    .filter(({ elastiService }) => elastiService === undefined)
+    // what a policy has moved is there for the policy
+    .filter(({ elastiService, kind }) => elastiService === undefined && kind !== "bounds")
     .map(({ object, kind }) => ({
       severity: kind === "park" ? "error" : "warning",
       reason: "LeftBehind",
