@@ -16,6 +16,29 @@ describe("settings of the policy engine", () => {
     assert.deepEqual(configProblems(config), []);
   });
 
+  it("look at DATABASE_URL only where they are on: others have a variable of that name, too", () => {
+    const theirs = { DATABASE_URL: "mysql://ada:secret@db/shop" };
+    assert.deepEqual(problemsOf({ ...theirs, ELASTI_SCALING_ENABLED: "false" }), []);
+    const problems = problemsOf(theirs).join();
+    assert.match(problems, /^DATABASE_URL cannot be used.*expected an address such as postgres:\/\//);
+    assert.doesNotMatch(problems, /ada:|secret|@db/);
+    for (const good of [url, "postgresql://db/elasti"]) assert.deepEqual(problemsOf({ DATABASE_URL: good }), []);
+  });
+
+  it("are read from the environment: how often policies are evaluated, how long history is kept", () => {
+    const times = { ELASTI_SCALING_EVALUATION_INTERVAL: "1m30s", ELASTI_SCALING_RETENTION: "14d" };
+    const { scalingIntervalMs, scalingRetentionMs } = readConfig(operatorSettings, { ...least, ...times });
+    assert.deepEqual([scalingIntervalMs, scalingRetentionMs], [90_000, 14 * 86_400_000]);
+    assert.equal(readConfig(operatorSettings, least).scalingRetentionMs, 90 * 86_400_000);
+    for (const [name, wrong] of [
+      ["ELASTI_SCALING_EVALUATION_INTERVAL", "99ms"],
+      ["ELASTI_SCALING_EVALUATION_INTERVAL", "2h"],
+      ["ELASTI_SCALING_RETENTION", "30s"],
+      ["ELASTI_SCALING_RETENTION", "often"],
+    ] as const)
+      assert.throws(() => readConfig(operatorSettings, { ...least, [name]: wrong }), new RegExp(`${name}.*${wrong}`));
+  });
+
   it("have the defaults that others have", () => {
     const config = readConfig(operatorSettings, { ...least, DATABASE_URL: url });
     assert.equal(config.scalingIntervalMs, 30_000);
@@ -46,10 +69,11 @@ describe("settings of the policy engine", () => {
       ELASTI_SCALING_SQL_CONNECTIONS: `{"orders":"${url}"}`,
     });
     assert.doesNotMatch(JSON.stringify(redactConfig(operatorSettings, config)), /secret/);
-    const wrong = { ...least, DATABASE_URL: "mysql://ada:secret@db", ELASTI_SCALING_TOKEN: "secret" };
+    const connections = '["postgres://ada:secret@db"]';
+    const wrong = { ...least, ELASTI_SCALING_SQL_CONNECTIONS: connections, ELASTI_SCALING_TOKEN: "secret" };
     assert.throws(
       () => readConfig(operatorSettings, wrong),
-      (error: Error) => /DATABASE_URL.*ELASTI_SCALING_TOKEN/.test(error.message) && !/ada|@db/.test(error.message),
+      (error: Error) => /SQL_CONNECTIONS.*ELASTI_SCALING_TOKEN/.test(error.message) && !/ada|@db/.test(error.message),
     );
   });
 });

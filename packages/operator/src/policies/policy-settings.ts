@@ -1,6 +1,7 @@
 import { setting } from "@elasti/core";
 import { Type } from "typebox";
 
+const databaseAddress = "an address such as postgres://user:password@host:5432/database";
 const names = Type.Record(Type.String({ minLength: 1 }), Type.Unknown());
 
 /** What the operator can be told of its policy engine. */
@@ -37,8 +38,8 @@ export const policySettings = {
     env: "DATABASE_URL",
     fallback: "",
     secret: true,
-    pattern: /^(postgres(ql)?:\/\/.+)?$/,
-    expected: "an address such as postgres://user:password@host:5432/database",
+    // looked at only where there is an engine: others have a variable of this name for something else
+    expected: databaseAddress,
     description: "PostgreSQL that keeps the policies; it may come later than the operator.",
   }),
   scalingSqliteFile: setting.text({
@@ -118,6 +119,8 @@ export function policySettingProblems(config: Given): { field: string; message: 
   const problems: { field: string; message: string }[] = [];
   if (databaseUrl === "" && scalingSqliteFile === "")
     problems.push({ field: url, message: `or ${file} is required: the policies have to be kept somewhere` });
+  else if (databaseUrl !== "" && !/^postgres(ql)?:\/\/./.test(databaseUrl))
+    problems.push({ field: url, message: `cannot be used (it is not shown): expected ${databaseAddress}` });
   if (databaseUrl !== "" && scalingSqliteFile !== "")
     problems.push({ field: file, message: `cannot stand beside ${url}: expected one of both` });
   if (scalingSqliteFile !== "" && operatorReplicas > 1)
