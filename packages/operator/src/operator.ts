@@ -1,7 +1,15 @@
 import { type ElastiService, keyOf, splitKey } from "@elasti/api";
 import { type Clock, type Component, ElastiError, errorText, Lifecycle, type Logger, type Metrics } from "@elasti/core";
 import { EventRecorder, type KubeClient, LeaderElector, RestMapper, ScaleClient, WorkQueue } from "@elasti/kube";
-import { createScaler, QueryClient, ScaleHandler, type Scaler, ServerPolicy, type Verdict } from "@elasti/scaling";
+import {
+  createScaler,
+  QueryClient,
+  ScaleHandler,
+  type Scaler,
+  ServerPolicy,
+  triggerQueryMetrics,
+  type Verdict,
+} from "@elasti/scaling";
 import { AutoscalerWatch } from "./autoscalers/autoscaler-watch.ts";
 import { Autoscalers } from "./autoscalers/autoscalers.ts";
 import type { OperatorConfig } from "./config.ts";
@@ -100,7 +108,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const memories = new Memories();
   const queries = new QueryClient({
     clock,
-    metrics,
+    metrics: triggerQueryMetrics(metrics),
     policy: new ServerPolicy([
       ...config.allowedServers,
       ...(config.defaultServer === "" ? [] : [config.defaultServer]),

@@ -144,6 +144,20 @@ describe("an operator with a policy engine", () => {
     assert.equal(entries.find(({ kind }) => kind === "action")?.outcome, "executed");
   });
 
+  it("counts what policies ask Prometheus apart from what triggers ask", async () => {
+    const { world, call } = await start();
+    await world.app("web");
+    await call("POST", "/policies", policy);
+    const until = AbortSignal.timeout(8_000);
+    let page = "";
+    while (!/elasti_scaling_queries_total\{result="value"\} [1-9]/.test(page)) {
+      until.throwIfAborted();
+      page = await (await fetch(`${world.url}/metrics`)).text();
+    }
+    assert.match(page, /elasti_trigger_queries_total\{result="value"\} 0/);
+    assert.match(page, /elasti_scaling_query_duration_seconds_count [1-9]/);
+  });
+
   it("does nothing in a dry run", async () => {
     const { world, prometheus, call } = await start({ ELASTI_SCALING_DRY_RUN: "true" });
     await world.app("web");

@@ -18,6 +18,7 @@ import { policyRoutes } from "./http/plugin.ts";
 import { Catalogue } from "./metrics/catalogue.ts";
 import { MetricSources } from "./metrics/metric-sources.ts";
 import { PrometheusSource } from "./metrics/prometheus-source.ts";
+import { policyQueryMetrics } from "./metrics/query-metrics.ts";
 import { ResourceSource } from "./metrics/resource-source.ts";
 import { readSqlConnection } from "./metrics/sql-connection.ts";
 import { SqlSource } from "./metrics/sql-source.ts";
@@ -112,7 +113,9 @@ export async function openPolicies(settings: PoliciesSettings, deps: PoliciesDep
     logger,
     eager: false,
   });
-  const queries = new QueryClient({ clock, policy: allowed, keepMs, concurrency: 16, maxEntries: 20_000 });
+  const queries = new QueryClient({
+    ...{ clock, keepMs, policy: allowed, metrics: policyQueryMetrics(metrics), concurrency: 16, maxEntries: 20_000 },
+  });
   const reader = new MetricSources({
     clock,
     catalogue,

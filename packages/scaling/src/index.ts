@@ -27,6 +27,7 @@ export {
 } from "./scalers/prometheus-metadata.ts";
 export { PrometheusScaler } from "./scalers/prometheus-scaler.ts";
 export * from "./scalers/query-client.ts";
+export * from "./scalers/query-metrics.ts";
 export * from "./scalers/registry.ts";
 export * from "./scalers/scaler.ts";
 export { guardedLookup, ServerPolicy } from "./scalers/server-policy.ts";

@@ -12,6 +12,7 @@ import {
   type Scaler,
   ServerPolicy,
   spreadOffsetMs,
+  triggerQueryMetrics,
 } from "../src/index.ts";
 import { healthQuery } from "../src/scalers/prometheus-scaler.ts";
 import { PrometheusStub, reply, success, trigger, vector } from "./prometheus-stub.ts";
@@ -350,7 +351,7 @@ describe("PrometheusScaler", () => {
 
     it("counts queries by their result", async () => {
       const metrics = new Metrics({ clock });
-      await renewClient({ metrics });
+      await renewClient({ metrics: triggerQueryMetrics(metrics) });
       await scalerOf().shouldScaleToZero(signal);
       stub.answer = (_query, response) => reply(response, "x", 500);
       await scalerOf({ query: "bad" }).shouldScaleToZero(signal);

@@ -23,18 +23,21 @@ export interface EngineCounts {
 
 /** What a scrape tells of the policy engine. Labels are few: none names a policy. */
 export function engineMetrics(metrics: Metrics, counts: EngineCounts): EngineMetrics {
-  const gauge = (name: string, help: string, value: () => number): void => {
-    metrics.gauge(name, help, [], function () {
-      this.set(value());
-    });
-  };
-  gauge("elasti_scaling_policies", "Enabled policies that this replica evaluates", counts.policies);
-  gauge("elasti_scaling_running", "1 while this replica evaluates policies", () => (counts.running() ? 1 : 0));
-  gauge("elasti_scaling_database_up", "1 while the database of the policies answers", () =>
-    counts.databaseUp() ? 1 : 0,
-  );
-  gauge("elasti_scaling_history_waiting", "Entries that wait for the database", counts.historyWaiting);
-  gauge("elasti_scaling_history_dropped", "Entries given up since the start", counts.historyDropped);
+  metrics.gauge("elasti_scaling_policies", "Enabled policies that this replica evaluates", [], function () {
+    this.set(counts.policies());
+  });
+  metrics.gauge("elasti_scaling_running", "1 while this replica evaluates policies", [], function () {
+    this.set(counts.running() ? 1 : 0);
+  });
+  metrics.gauge("elasti_scaling_database_up", "1 while the database of the policies answers", [], function () {
+    this.set(counts.databaseUp() ? 1 : 0);
+  });
+  metrics.gauge("elasti_scaling_history_waiting", "Entries that wait for the database", [], function () {
+    this.set(counts.historyWaiting());
+  });
+  metrics.gauge("elasti_scaling_history_dropped", "Entries given up since the start", [], function () {
+    this.set(counts.historyDropped());
+  });
   const evaluations = metrics.histogram(
     "elasti_scaling_evaluation_duration_seconds",
     "Evaluations of policies; overrun: one was due while the one before still ran",

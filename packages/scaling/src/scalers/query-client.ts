@@ -1,19 +1,11 @@
 import { hash } from "node:crypto";
-import {
-  type Clock,
-  type Counter,
-  errorCode,
-  errorText,
-  type Histogram,
-  labelledBy,
-  type Metrics,
-  systemClock,
-} from "@elasti/core";
+import { type Clock, errorCode, errorText, systemClock } from "@elasti/core";
 import PQueue from "p-queue";
 import request from "undici/lib/api/api-request.js";
 import Agent from "undici/lib/dispatcher/agent.js";
 import { scalingErrors } from "../errors.ts";
-import { failure, parseAnswer, type QueryAnswer, queryFailures } from "./prometheus-answer.ts";
+import { failure, parseAnswer, type QueryAnswer } from "./prometheus-answer.ts";
+import type { QueryMetrics, RegisterQueryMetrics } from "./query-metrics.ts";
 import type { SampleOptions } from "./scaler.ts";
 import { guardedLookup, ServerPolicy } from "./server-policy.ts";
 
@@ -34,7 +26,8 @@ export interface Sample {
 
 export interface QueryClientOptions {
   clock?: Clock;
-  metrics?: Metrics;
+  /** Clients of one program have names of their own. */
+  metrics?: RegisterQueryMetrics;
   policy?: ServerPolicy;
   /** Queries at once to one server. */
   concurrency?: number;
@@ -56,8 +49,6 @@ interface Entry {
   };
 }
 
-const buckets = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-
 /**
  * Asks Prometheus servers instant queries. The same query to the same server with the same headers is asked once per round,
  * whoever asks; each server has its own bounded lane, so that a slow one delays nobody else.
@@ -73,8 +64,7 @@ export class QueryClient {
   readonly #lanes = new Map<string, PQueue>();
   readonly #agents: { readonly named: Agent; readonly guarded: Agent };
   readonly #closed = new AbortController();
-  readonly #results: Counter<"result"> | undefined;
-  readonly #seconds: Histogram | undefined;
+  readonly #metrics: QueryMetrics | undefined;
 
   constructor(options: QueryClientOptions = {}) {
     this.#clock = options.clock ?? systemClock;
@@ -88,18 +78,7 @@ export class QueryClient {
       named: new Agent({ ...common, connect: { timeout: 10_000 } }),
       guarded: new Agent({ ...common, connect: { timeout: 10_000, lookup: guardedLookup } }),
     };
-    const { metrics } = options;
-    const entries = this.#entries;
-    metrics?.gauge("elasti_trigger_queries_known", "Different queries under way or kept", [], function () {
-      this.set(entries.size);
-    });
-    this.#results = metrics?.counter(
-      "elasti_trigger_queries_total",
-      "Queries sent to Prometheus servers, by result",
-      ["result"],
-      labelledBy("result", ["value", "empty", ...queryFailures]),
-    );
-    this.#seconds = metrics?.histogram("elasti_trigger_query_duration_seconds", "Time of these queries", [], buckets);
+    this.#metrics = options.metrics?.(() => this.#entries.size);
   }
 
   /** Answers a query; what goes wrong is in the answer. Rejects when `signal` aborts, and after `close()`. */
@@ -171,8 +150,8 @@ export class QueryClient {
   async #send(query: Query): Promise<QueryAnswer> {
     const begun = this.#clock.monotonic();
     const answer = await this.#post(query);
-    this.#seconds?.observe((this.#clock.monotonic() - begun) / 1_000);
-    this.#results?.inc({ result: answer.kind === "failure" ? answer.reason : answer.kind });
+    this.#metrics?.seconds.observe((this.#clock.monotonic() - begun) / 1_000);
+    this.#metrics?.results.inc({ result: answer.kind === "failure" ? answer.reason : answer.kind });
     return answer;
   }
 
