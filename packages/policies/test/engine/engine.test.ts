@@ -253,6 +253,26 @@ suite("an engine whose database goes away", () => {
     assert.equal((await world.history("action")).length, 1);
   });
 
+  test("an engine in a dry run gives back what policies have moved: so it is turned off", async () => {
+    world.deployment("web", 2);
+    const spec = { scaleTargetRef: { name: "web" }, minReplicaCount: 1, maxReplicaCount: 4 };
+    world.cluster.autoscalers.push({
+      apiVersion: "keda.sh/v1alpha1",
+      kind: "ScaledObject",
+      metadata: { name: "web", namespace: "default", resourceVersion: "7" },
+      spec,
+    });
+    await world.policy({ min_replicas: 2, max_replicas: 9 });
+    const engine = world.replica();
+    await world.pass(intervalMs);
+    assert.deepEqual(world.cluster.autoscalers[0]?.spec, { ...spec, minReplicaCount: 2, maxReplicaCount: 9 });
+    await engine.stop();
+    world.replica({ dryRun: true });
+    await world.pass(intervalMs);
+    assert.deepEqual(world.cluster.autoscalers[0]?.spec, spec);
+    assert.deepEqual(world.cluster.autoscalers[0]?.metadata.annotations, {});
+  });
+
   test("keeps what it did until the database has it", async () => {
     world.deployment("web", 1);
     await world.policy({ scale_up_rules: [upRule], cooldown_seconds: 600 });
