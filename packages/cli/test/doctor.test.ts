@@ -55,6 +55,18 @@ const fromSystem = (port?: number): NetworkPolicy =>
     ],
   });
 
+const scaled = (name: string, record: unknown) => ({
+  apiVersion: "keda.sh/v1alpha1",
+  kind: "ScaledObject",
+  metadata: {
+    ...{ name, namespace: "shop" },
+    annotations: { "elasti.truefoundry.com/autoscaler-former": JSON.stringify(record) },
+  },
+  spec: { scaleTargetRef: { name: "web" } },
+});
+const paused = { "autoscaling.keda.sh/paused": { was: null, now: "true" } };
+const moved = { policy: { by: "p", max: { was: 4, now: 9 } } };
+
 /** What a client in another namespace may send to. */
 const letOut = (to: readonly object[], port?: number): NetworkPolicy =>
   policy("front", {
@@ -234,6 +246,16 @@ const cases: Readonly<
         `error LeftBehind ${web}`,
         "warning LeftBehind EndpointSlice shop/elasti-web-endpointslice-to-resolver-4b5e57f6eb",
       ],
+    ],
+    [
+      "told to KEDA, left behind; bounds that a policy has moved are not",
+      {
+        elastiServices: [],
+        services: [],
+        slices: [],
+        scaledObjects: [scaled("sleep", paused), scaled("policy", moved)],
+      },
+      ["warning LeftBehind ScaledObject shop/sleep"],
     ],
   ],
   consumers: [
