@@ -143,10 +143,13 @@ describe("many at once", () => {
     const writes = (await world.real!.audit()).filter(
       ({ verb, resource, name }) => verb === "patch" && resource === "deployments/scale" && name === "crowd",
     );
+    const codes = writes.map(({ code }) => code);
     assert.deepEqual(
-      writes.map(({ code }) => code),
+      codes.filter((code) => code !== 409),
       [200],
     );
+    // the other replica may have been asked at the same moment: its write, on the same version, is refused
+    assert.ok(codes.length <= 2, `${codes}`);
   });
 
   for (const count of [25, 100]) {
