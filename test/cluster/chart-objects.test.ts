@@ -8,6 +8,7 @@ import { createKubeClient, type KubeClient, type KubeObject, loadCluster, resour
 import { parse, stringify } from "yaml";
 import { createNamespace, documents, removeDefinition, type Values, withValues } from "./chart.ts";
 import { stateOf } from "./cluster.ts";
+import { grantsOf } from "./granted.ts";
 import { chartFolder, Helm } from "./helm.ts";
 import { Places, repository } from "./places.ts";
 import { run } from "./shell.ts";
@@ -86,6 +87,21 @@ describe("what the chart makes", () => {
     ])
       assert.ok(lines.includes(`${line} created (server dry run)`), `${line} in\n${lines.join("\n")}`);
     assert.equal(lines.length, objects.length);
+  });
+
+  it("lets the hook put bounds back where policies move them, and write no HPA otherwise", async () => {
+    const scaling = { enabled: true, database: { existingSecret: "policies" } };
+    const bounds = /^(list|get|patch) (horizontalpodautoscalers\.autoscaling|scaledobjects\.keda\.sh)$/;
+    const rights = async (values: Values): Promise<string[]> => {
+      const own = grantsOf(await render(values)).filter(({ account }) => account === "elasti-restore");
+      return [...new Set(own.map(({ what }) => what).filter((what) => bounds.test(what)))].sort();
+    };
+    const [hpas, scaledObjects] = ["horizontalpodautoscalers.autoscaling", "scaledobjects.keda.sh"];
+    const keda = [`get ${scaledObjects}`, `list ${scaledObjects}`, `patch ${scaledObjects}`];
+    const all = [`get ${hpas}`, `list ${hpas}`, `patch ${hpas}`, ...keda].sort();
+    assert.deepEqual(await rights({}), [`list ${hpas}`, ...keda].sort());
+    assert.deepEqual(await rights({ scaling }), all);
+    assert.deepEqual(await rights({ scaling, watchNamespaces: ["shop"] }), all);
   });
 
   for (const example of globSync("examples/*.yaml", { cwd: chartFolder }).sort()) {
