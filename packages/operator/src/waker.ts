@@ -113,7 +113,8 @@ export class Waker {
             ...(step.phase === "Waking"
               ? {
                   lastScaledUpTime: now,
-                  lastWake: { time: now, reason: "request", fromReplicas: scaled?.from ?? 0, toReplicas: replicas },
+                  // it has slept, also where another replica has raised it before we could
+                  lastWake: { time: now, reason: "request", fromReplicas: 0, toReplicas: replicas },
                 }
               : {}),
           });

@@ -98,6 +98,13 @@ describe("a wake at a replica that does not lead", () => {
     assert.deepEqual([outcome, phase, scale.replicas], ["scaled", "Waking", 1]);
   });
 
+  it("says that it woke from zero, though another replica has raised it already", async () => {
+    scale = { replicas: 1, resourceVersion: "21" };
+    assert.equal((await wake()).outcome, "already-awake");
+    const { fromReplicas, toReplicas } = statuses.es.status?.lastWake ?? {};
+    assert.deepEqual([fromReplicas, toReplicas], [0, 1]);
+  });
+
   it("does not wake what is pinned asleep, but for one that is being deleted", async () => {
     const until = new Date(Date.UTC(2026, 0, 1, 1)).toISOString();
     const annotations = { [OVERRIDE_ANNOTATION]: JSON.stringify({ kind: "pin", replicas: 0, until, by: "ada" }) };
