@@ -28,7 +28,7 @@ const rest = [
 const processesOnly: Readonly<Record<string, string>> = {
   crash: "ends operators between two calls, by a proxy before the API server, which an installation does not have",
   environment: "starts the programs themselves, with environments that the chart would refuse",
-  policies: "stops operators by a proxy before the API server, and has both write to one file of the machine",
+  policies: "stops operators by a proxy before the API server, which an installation does not have",
   unreachable: "starts an operator itself, on an API server that is not there",
 };
 

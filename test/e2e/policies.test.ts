@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Deployment, type Pod, resources, type ScaledObject } from "@elasti/kube";
+import { type PostgresServer, startPostgres } from "@elasti/local";
 import { RECORD } from "@elasti/scaling";
 import { createScaledObject, installScaledObjects, removeScaledObjects } from "../keda/definition.ts";
 import { request } from "./client.ts";
 import { Exporter, missingPrometheus } from "./exporter.ts";
 import { Stops } from "./stops.ts";
-import { fastOperator, OPERATOR, startWorld, type World } from "./world.ts";
+import { fastOperator, hostAddress, OPERATOR, startWorld, type World } from "./world.ts";
 
 const token = "token-of-this-installation";
 const quick = { routing: { graceSeconds: 0 } };
@@ -26,12 +27,15 @@ describe("the policy engine", { skip: missingPrometheus }, () => {
   let exporter: Exporter;
   let prometheus: Awaited<ReturnType<Exporter["prometheus"]>>;
   let folder: string;
+  let postgres: PostgresServer | undefined;
   const stops = new Stops();
 
   before(async () => {
     exporter = await Exporter.start();
     prometheus = await exporter.prometheus();
     folder = await mkdtemp(join(tmpdir(), "elasti-policies-"));
+    // processes share a file of this machine, pods do not
+    if (hostAddress !== "127.0.0.1") postgres = await startPostgres({ host: hostAddress });
     world = await startWorld({
       operators: 2,
       resolvers: 1,
@@ -40,8 +44,9 @@ describe("the policy engine", { skip: missingPrometheus }, () => {
       operatorEnv: {
         ...fastOperator,
         ELASTI_SCALING_ENABLED: "true",
-        // both replicas are on this machine
-        ELASTI_SCALING_SQLITE_FILE: join(folder, "policies.db"),
+        ...(postgres === undefined
+          ? { ELASTI_SCALING_SQLITE_FILE: join(folder, "policies.db") }
+          : { DATABASE_URL: postgres.url() }),
         ELASTI_SCALING_EVALUATION_INTERVAL: "500ms",
         ELASTI_SCALING_TOKEN: token,
       },
@@ -54,6 +59,7 @@ describe("the policy engine", { skip: missingPrometheus }, () => {
     await world?.close();
     await prometheus?.close();
     await exporter?.close();
+    await postgres?.close();
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   });
 

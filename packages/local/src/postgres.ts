@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { existsSync, globSync, readFileSync } from "node:fs";
-import { chown, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFile, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -44,6 +44,7 @@ export interface PostgresServer {
 /** Below the ephemeral range, so that no connection of another program sits on its port while it is stopped. */
 const PORTS = [30_000, 32_768] as const;
 const ATTEMPTS = 10;
+const loopback = "127.0.0.1";
 const USER = "elasti";
 /** Its own protocol has no use for these characters, addresses have. */
 const PASSWORD = "s3cret/@:?#[]%";
@@ -67,7 +68,7 @@ export function findPostgres(searchPath = ""): string | undefined {
 const versionOf = (path: string): number => Number(/postgresql\/([\d.]+)\//.exec(path)?.[1] ?? 0);
 
 /**
- * Starts a PostgreSQL of its own on loopback. It refuses to run as root and then runs as a user of its own, `postgres` or
+ * Starts a PostgreSQL of its own, on loopback where nothing else is said. It refuses to run as root and then runs as a user of its own, `postgres` or
  * `nobody`.
  * @throws ELASTI_PROGRAM_MISSING, ELASTI_POSTGRES_FAILED
  */
@@ -102,7 +103,7 @@ class OwnPostgres implements PostgresServer {
     this.#programs = programs;
     this.#directory = directory;
     this.#options = options;
-    this.host = options.host ?? "127.0.0.1";
+    this.host = options.host ?? loopback;
     this.#as = process.getuid?.() === 0 ? ownUser() : undefined;
   }
 
@@ -127,6 +128,8 @@ class OwnPostgres implements PostgresServer {
         throw errors.ELASTI_POSTGRES_FAILED(`initdb: ${errorText(error)}`);
       },
     );
+    // by itself it lets in who comes from loopback
+    if (this.host !== loopback) await appendFile(join(this.#data, "pg_hba.conf"), "host all all all scram-sha-256\n");
   }
 
   async start(): Promise<void> {
