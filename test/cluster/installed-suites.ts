@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { repository } from "./places.ts";
 
 /** Suites of test/e2e that run on installations by the chart in every run, too. */
-const core = ["by-hand", "delete", "sleep-always"];
+const core = ["delete", "sleep-always"];
 
 /**
  * Those that do in `npm run verify:full`: together they take longer than the core, and several want each of their steps in a time
@@ -11,6 +11,7 @@ const core = ["by-hand", "delete", "sleep-always"];
  */
 const rest = [
   "bad-input",
+  "by-hand",
   "failures",
   "keda",
   "kubeelasti",

@@ -70,7 +70,12 @@ describe("what people change by hand", { concurrency: 6 }, () => {
     assert.equal(es.status?.routes?.[0]?.resolverPort, before[0]?.resolverPort);
     const moved = es.status?.routes?.[1]?.resolverPort ?? 0;
     await world.backends(web, (ports) => ports.includes(moved));
-    assert.equal((await request({ host: web.host, port: 8090 })).status, 200);
+    const answered = await request({ host: web.host, port: 8090 });
+    assert.deepEqual(
+      [answered.status, answered.text.split("-")[0]],
+      [200, "hello from edited"],
+      JSON.stringify(answered),
+    );
     await web.direct();
     const { spec: now } = await web.publicService();
     assert.deepEqual(now.selector, { app: "edited", tier: "front" });
