@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { API_VERSION, type ElastiService, KIND } from "@elasti/api";
 import { silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
 import { type ConfigMap, kubeErrors } from "@elasti/kube";
@@ -12,6 +13,7 @@ import {
   releasePorts,
   type WantedPort,
 } from "../src/controller/port-allocation.ts";
+import { claimsOfOthers } from "../src/controller/port-claims.ts";
 import { PortTable } from "../src/controller/port-table.ts";
 import { MemoryKube } from "./kit/kube.ts";
 
@@ -180,6 +182,22 @@ describe("PortTable", () => {
     assert.deepEqual(kube.writes, ["create configmaps elasti/elasti-ports-0"]);
     assert.equal(load(kube)?.metadata.labels?.["elasti.truefoundry.com/port-table"], "true");
     assert.deepEqual(await tableOf(kube).allocate("a/web", http), [10_000]);
+  });
+
+  it("gives no port that another service has by its status, though the table was left with an installation before", async () => {
+    const of = (name: string, ...resolverPorts: number[]): ElastiService => ({
+      apiVersion: API_VERSION,
+      kind: KIND,
+      metadata: { name, namespace: "a" },
+      spec: { service: name, scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name } },
+      status: { routes: resolverPorts.map((resolverPort) => ({ port: 80, resolverPort, protocol: "TCP" })) },
+    });
+    const all = [of("old", 10_000, 10_002), of("web", 10_001), of("new")];
+    const deps = { client: new MemoryKube(), clock: new ManualClock(), logger: silentLogger };
+    const claims = (service: string) => claimsOfOthers(all, service);
+    const table = new PortTable({ ...deps, claimsOfOthers: claims }, { namespace: "elasti" });
+    assert.deepEqual(await table.allocate("a/web", [...http, { name: "more", port: 90 }]), [10_001, 10_003]);
+    assert.deepEqual(await table.allocate("a/new", http), [10_004]);
   });
 
   it("puts what comes together into one write, and 1,000 ports into one ConfigMap", async () => {

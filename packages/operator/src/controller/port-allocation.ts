@@ -44,6 +44,7 @@ const isOver = (row: PortRow, nowMs: number): boolean =>
  * Gives every wanted port of a Service a resolver port. A port that keeps its name or its number keeps its resolver port,
  * also out of the Service's own quarantine; new ones get the lowest free; those that are no longer wanted are released.
  * @param wanted unique by number
+ * @param isClaimed whether another Service has a port by what its ElastiService says, though the table does not know it
  * @throws ELASTI_PORTS_EXHAUSTED when nothing is free; then nothing changes
  */
 export function allocatePorts(
@@ -52,6 +53,7 @@ export function allocatePorts(
   wanted: readonly WantedPort[],
   nowMs: number,
   range: PortRange = routeRange,
+  isClaimed: (resolverPort: number) => boolean = () => false,
 ): Allocation {
   const own = new Map([...rows].filter(([, row]) => row.service === service && !isOver(row, nowMs)));
   const changes = new Map<number, PortRow | null>();
@@ -60,7 +62,7 @@ export function allocatePorts(
   const resolverPorts = wanted.map((want, index) => {
     let resolverPort = given.get(index);
     if (resolverPort === undefined) {
-      next = lowestFree(rows, changes, nowMs, next, range, service);
+      next = lowestFree(rows, changes, nowMs, next, range, service, isClaimed);
       resolverPort = next;
       next += 1;
     } else own.delete(resolverPort);
@@ -121,10 +123,12 @@ function lowestFree(
   from: number,
   range: PortRange,
   service: string,
+  isClaimed: (resolverPort: number) => boolean,
 ): number {
   for (let resolverPort = from; resolverPort <= range.last; resolverPort++) {
     const row = rows.get(resolverPort);
-    if (!changes.has(resolverPort) && (row === undefined || isOver(row, nowMs))) return resolverPort;
+    const isFree = !changes.has(resolverPort) && (row === undefined || isOver(row, nowMs));
+    if (isFree && !isClaimed(resolverPort)) return resolverPort;
   }
   throw operatorErrors.ELASTI_PORTS_EXHAUSTED(
     `no port from ${range.first} to ${range.last} is free for ${service}; ports of deleted ElastiServices become free after an hour`,

@@ -47,6 +47,7 @@ export class PortTable {
   readonly #logger: Logger;
   readonly #namespace: string;
   readonly #range: PortRange;
+  readonly #claimsOfOthers: (service: string) => ReadonlySet<number>;
   readonly #rows = new Map<number, PortRow>();
   /** The same rows by service: most calls find that nothing changes, and must not go through all of them. */
   readonly #byService = new Map<string, Map<number, PortRow>>();
@@ -56,7 +57,16 @@ export class PortTable {
   #batch: { changes: ((rows: PortRows) => ReadonlyMap<number, PortRow | null>)[]; done: Promise<void> } | undefined;
 
   constructor(
-    deps: { client: KubeClient; clock: Clock; logger: Logger },
+    deps: {
+      client: KubeClient;
+      clock: Clock;
+      logger: Logger;
+      /**
+       * Ports that ElastiServices of other Services say they have. A table that was lost, or left behind with another installation,
+       * does not know them, and resolvers serve them until the statuses change.
+       */
+      claimsOfOthers?: (service: string) => ReadonlySet<number>;
+    },
     options: { namespace: string; range?: PortRange },
   ) {
     this.#client = deps.client;
@@ -64,6 +74,7 @@ export class PortTable {
     this.#logger = deps.logger;
     this.#namespace = options.namespace;
     this.#range = options.range ?? routeRange;
+    this.#claimsOfOthers = deps.claimsOfOthers ?? (() => new Set());
   }
 
   /**
@@ -73,7 +84,13 @@ export class PortTable {
    */
   async allocate(service: string, wanted: readonly WantedPort[]): Promise<number[]> {
     await this.#load();
-    const ask = (rows: PortRows) => allocatePorts(rows, service, wanted, this.#clock.now(), this.#range);
+    let claims: ReadonlySet<number> | undefined;
+    // gone through only where a port is new
+    const isClaimed = (port: number): boolean => {
+      claims ??= this.#claimsOfOthers(service);
+      return claims.has(port);
+    };
+    const ask = (rows: PortRows) => allocatePorts(rows, service, wanted, this.#clock.now(), this.#range, isClaimed);
     const present = ask(this.#byService.get(service) ?? new Map());
     if (present.changes.size === 0) return [...present.resolverPorts];
     let allocation: Allocation | undefined;
