@@ -65,7 +65,7 @@ async function start(env: Record<string, string> = {}, server = "ELASTI_SCALING_
     ...env,
   });
   closers.push(() => world.close());
-  // the embedded API server knows it as little as any other kind that nobody has defined
+  // the embedded API server knows only those kinds that somebody has defined
   const { group, plural, kind, version } = resources.horizontalPodAutoscalers;
   await world.client.create(resources.customResourceDefinitions, {
     apiVersion: "apiextensions.k8s.io/v1",

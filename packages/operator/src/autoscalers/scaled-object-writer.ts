@@ -150,7 +150,7 @@ export class ScaledObjectWriter {
   #notesOf(key: string, stage: AutoscalerStage): Notes {
     let notes = this.#notes.get(key);
     if (notes === undefined) {
-      // none was written yet: any other stage than this one
+      // none was written yet; the note names a stage that this one is not
       const other = stage === "restored" ? "awake" : "restored";
       notes = { stage: other, reverts: 0, revertedAtMs: 0, failures: 0, trouble: undefined };
       this.#notes.set(key, notes);
