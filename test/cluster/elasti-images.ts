@@ -89,7 +89,7 @@ async function build(folder: string): Promise<void> {
   const bases = Object.entries(await ensureBases()).map(([name, base]) => `--build-arg=${name}=${base}`);
   // packages that this machine has fetched before are not fetched again
   await mkdir(npmCache(), { recursive: true });
-  const packages = `--volume=${npmCache()}:/root/.npm`;
+  const packages = `--volume=${npmCache()}:/npm-cache`;
   const program = join(repository, "deploy", "images", "build.ts");
   const what = ["--tool=buildah", `--name=${NAME}`, `--tag=${sourcesKey()}`];
   await withStore(
