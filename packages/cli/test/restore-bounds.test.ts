@@ -14,31 +14,11 @@ import {
   resources,
   type ScaledObject,
 } from "@elasti/kube";
-import { type ApiServer, startApiServer } from "@elasti/local";
+import { type ApiServer, looseDefinition, startApiServer } from "@elasti/local";
 import { PAUSED, PAUSED_REPLICAS, RECORD } from "@elasti/scaling";
 import { restore } from "../src/restore/restore.ts";
 import type { RestoreResult } from "../src/restore/result.ts";
 
-/** The embedded API server knows neither kind until it is defined. */
-const definitionOf = ({ group, version, plural, kind }: Resource): KubeObject =>
-  ({
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: { name: `${plural}.${group}` },
-    spec: {
-      group,
-      scope: "Namespaced",
-      names: { plural, kind, singular: kind.toLowerCase(), listKind: `${kind}List` },
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
-        },
-      ],
-    },
-  }) as KubeObject;
 const annotated = (record: unknown, others: Record<string, string> = {}) => ({
   namespace: "default",
   annotations: { ...others, [RECORD]: JSON.stringify(record) },
@@ -53,7 +33,9 @@ describe("elasti restore where policies have moved bounds", () => {
     client = createKubeClient({ cluster: { server: api.url, token: async () => "secret" } });
     folder = await mkdtemp(join(tmpdir(), "elasti-bounds-"));
     await writeFile(join(folder, "config"), api.kubeconfig("secret"));
-    const definitions = [resources.horizontalPodAutoscalers, resources.scaledObjects].map(definitionOf);
+    const definitions = [resources.horizontalPodAutoscalers, resources.scaledObjects].map((resource) =>
+      looseDefinition(resource),
+    );
     for (const definition of [...definitions, elastiServiceCrd() as unknown as KubeObject])
       await client.create(resources.customResourceDefinitions, definition);
     await create<HorizontalPodAutoscaler>(resources.horizontalPodAutoscalers, {

@@ -10,3 +10,4 @@ export * from "./logger.ts";
 export * from "./metrics.ts";
 export * from "./node-http.ts";
 export * from "./problem.ts";
+export * from "./unless-aborted.ts";

@@ -10,30 +10,9 @@ import {
   type Scale,
   type ScaledObject,
 } from "@elasti/kube";
+import { looseDefinition } from "@elasti/local";
 import { FORCE_ACTIVATION, PAUSED, PAUSED_REPLICAS, RECORD } from "@elasti/scaling";
 import { type Es, type OperatorWorld, startOperator } from "./kit/operator.ts";
-
-/** A definition by which the embedded API server knows a kind, as loosely as a test needs it. */
-const definitionOf = ({ group, version, plural, kind }: Resource, labels: Record<string, string> = {}): KubeObject =>
-  ({
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: { name: `${plural}.${group}`, labels },
-    spec: {
-      group,
-      scope: "Namespaced",
-      names: { plural, kind, singular: kind.toLowerCase(), listKind: `${kind}List` },
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
-          subresources: { status: {} },
-        },
-      ],
-    },
-  }) as KubeObject;
 
 describe("an operator beside autoscalers", () => {
   let world: OperatorWorld;
@@ -48,7 +27,7 @@ describe("an operator beside autoscalers", () => {
   const installKeda = (version = "2.21.0") =>
     world.client.create(
       customResourceDefinitions,
-      definitionOf(scaledObjects, { "app.kubernetes.io/version": version }),
+      looseDefinition(scaledObjects, { labels: { "app.kubernetes.io/version": version }, status: true }),
     );
   /** Creates an object as soon as its kind is served. */
   const create = async <T extends KubeObject>(resource: Resource, object: T): Promise<T> => {
@@ -214,7 +193,7 @@ describe("an operator beside autoscalers", () => {
   });
 
   it("asks for an HPA's minimum, and leaves a target awake that its HPA scales to zero", async () => {
-    await world.client.create(customResourceDefinitions, definitionOf(horizontalPodAutoscalers));
+    await world.client.create(customResourceDefinitions, looseDefinition(horizontalPodAutoscalers, { status: true }));
     await create<HorizontalPodAutoscaler>(horizontalPodAutoscalers, {
       apiVersion: "autoscaling/v2",
       kind: "HorizontalPodAutoscaler",

@@ -5,13 +5,11 @@ import {
   type HorizontalPodAutoscaler,
   isNotFound,
   type KubeClient,
-  type KubeObject,
   kubeErrors,
-  type Resource,
   resources,
   type ScaledObject,
 } from "@elasti/kube";
-import { type ApiServer, startApiServer } from "@elasti/local";
+import { type ApiServer, looseDefinition, startApiServer } from "@elasti/local";
 import {
   type AutoscalerObject,
   boundsKindOf,
@@ -23,27 +21,6 @@ import {
   writeBounds,
 } from "@elasti/scaling";
 import { hasPolicyBounds, isToldOfSleep, restoreFormerBounds } from "../src/index.ts";
-
-/** The embedded API server knows neither kind until it is defined. */
-const definitionOf = ({ group, version, plural, kind }: Resource): KubeObject =>
-  ({
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: { name: `${plural}.${group}` },
-    spec: {
-      group,
-      scope: "Namespaced",
-      names: { plural, kind, singular: kind.toLowerCase(), listKind: `${kind}List` },
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
-        },
-      ],
-    },
-  }) as KubeObject;
 
 const scaleTargetRef = { apiVersion: "apps/v1", kind: "Deployment", name: "web" };
 const hpa: HorizontalPodAutoscaler = {
@@ -66,7 +43,7 @@ describe("what a policy has moved of an autoscaler, put back with no engine", ()
     api = await startApiServer({ tokens: { secret: "admin" } });
     client = createKubeClient({ cluster: { server: api.url, token: async () => "secret" } });
     for (const resource of [resources.horizontalPodAutoscalers, resources.scaledObjects])
-      await client.create(resources.customResourceDefinitions, definitionOf(resource));
+      await client.create(resources.customResourceDefinitions, looseDefinition(resource));
   });
   after(async () => {
     await client.close();

@@ -3,7 +3,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, it } from "node:test";
 import { silentLogger, systemClock } from "@elasti/core";
-import { type Deployment, type HorizontalPodAutoscaler, type KubeObject, Reflector, resources } from "@elasti/kube";
+import { type Deployment, type HorizontalPodAutoscaler, Reflector, resources } from "@elasti/kube";
+import { looseDefinition } from "@elasti/local";
 import { isTouched } from "@elasti/scaling";
 import { type OperatorWorld, startOperator } from "./kit/operator.ts";
 
@@ -66,25 +67,7 @@ async function start(env: Record<string, string> = {}, server = "ELASTI_SCALING_
   });
   closers.push(() => world.close());
   // the embedded API server knows only those kinds that somebody has defined
-  const { group, plural, kind, version } = resources.horizontalPodAutoscalers;
-  await world.client.create(resources.customResourceDefinitions, {
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: { name: `${plural}.${group}` },
-    spec: {
-      group,
-      scope: "Namespaced",
-      names: { plural, kind, singular: kind.toLowerCase(), listKind: `${kind}List` },
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
-        },
-      ],
-    },
-  } as KubeObject);
+  await world.client.create(resources.customResourceDefinitions, looseDefinition(resources.horizontalPodAutoscalers));
   const watch = async <T extends Deployment | HorizontalPodAutoscaler>(
     resource: (typeof resources)["deployments" | "horizontalPodAutoscalers"],
   ) => {

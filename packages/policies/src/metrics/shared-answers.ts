@@ -1,4 +1,4 @@
-import type { Clock } from "@elasti/core";
+import { type Clock, unlessAborted } from "@elasti/core";
 import PQueue from "p-queue";
 
 export interface SharedAnswersOptions {
@@ -78,13 +78,4 @@ export class SharedAnswers<T> {
     this.#entries.set(key, entry);
     return entry;
   }
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

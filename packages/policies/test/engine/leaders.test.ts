@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, suite, test } from "node:test";
 import { settle } from "../../src/engine/intents.ts";
-import type { PolicyState } from "../../src/index.ts";
+import { initialState, type PolicyState } from "../../src/index.ts";
 import { intervalMs, upRule, World } from "./world.ts";
 
 let world: World;
@@ -121,20 +121,8 @@ test("a leader that does not know yet that another has begun can keep nothing, a
 
 suite("an action that was begun", () => {
   const state = (overrides: Partial<PolicyState>): PolicyState => ({
-    policy_id: "p",
+    ...initialState("p"),
     current_replicas: 1,
-    floor: null,
-    holds: {},
-    recommendations: [],
-    changes: [],
-    last_scale_up_at: null,
-    last_scale_down_at: null,
-    last_scale_action: null,
-    schedule_marks: {},
-    decision_mark: "",
-    evaluated_at: null,
-    arbitrated: null,
-    intent: null,
     ...overrides,
   });
   const { intent: _, ...next } = state({ decision_mark: "next" });

@@ -1,39 +1,13 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
-import {
-  createKubeClient,
-  isNotFound,
-  type KubeClient,
-  type KubeObject,
-  resources,
-  type ScaledObject,
-} from "@elasti/kube";
-import { type ApiServer, startApiServer } from "@elasti/local";
+import { createKubeClient, isNotFound, type KubeClient, resources, type ScaledObject } from "@elasti/kube";
+import { type ApiServer, looseDefinition, startApiServer } from "@elasti/local";
 import { isTouched, PAUSED_REPLICAS } from "@elasti/scaling";
 import { type Applied, BoundsExecutor, type FoundTarget, type Wanted } from "../../src/index.ts";
 import { Cluster } from "../engine/world.ts";
 
 const { scaledObjects } = resources;
-const { group, version, plural, kind } = scaledObjects;
-/** The embedded API server does not know the kind until it is defined. */
-const definition = {
-  apiVersion: "apiextensions.k8s.io/v1",
-  kind: "CustomResourceDefinition",
-  metadata: { name: `${plural}.${group}` },
-  spec: {
-    group,
-    scope: "Namespaced",
-    names: { plural, kind, singular: "scaledobject", listKind: `${kind}List` },
-    versions: [
-      {
-        name: version,
-        served: true,
-        storage: true,
-        schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
-      },
-    ],
-  },
-} as KubeObject;
+const { group, version, kind } = scaledObjects;
 const workload = { namespace: "default", name: "web", apiVersion: "apps/v1", kind: "Deployment" };
 
 describe("the pin of an override, before an API server", () => {
@@ -44,7 +18,7 @@ describe("the pin of an override, before an API server", () => {
   before(async () => {
     api = await startApiServer({ tokens: { secret: "operator" } });
     client = createKubeClient({ cluster: { server: api.url, token: async () => "secret" } });
-    await client.create(resources.customResourceDefinitions, definition);
+    await client.create(resources.customResourceDefinitions, looseDefinition(scaledObjects));
   });
   after(async () => {
     await client.close();

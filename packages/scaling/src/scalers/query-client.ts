@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import { type Clock, errorCode, errorText, systemClock } from "@elasti/core";
+import { type Clock, errorCode, errorText, systemClock, unlessAborted } from "@elasti/core";
 import PQueue from "p-queue";
 import request from "undici/lib/api/api-request.js";
 import Agent from "undici/lib/dispatcher/agent.js";
@@ -218,15 +218,6 @@ export class QueryClient {
 function keyOf({ server, query, headers, timeoutMs }: Query): string {
   const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
   return hash("sha256", JSON.stringify([server, query, sorted, timeoutMs]), "base64");
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }
 
 /**
