@@ -212,9 +212,8 @@ class Recorder {
     if (this.#timer !== undefined || this.#closed) return;
     this.#timer = this.#clock.after(recordMs, () => {
       this.#timer = undefined;
-      void this.#engine.history.flush().then((written) => {
-        if (!written) this.#arm();
-      });
+      // the store tells when the database goes and comes
+      this.#engine.history.flush().catch(() => this.#arm());
     });
   }
 }

@@ -178,6 +178,7 @@ function watched(deployments: Reflector<Scaled>, scale: ScaleHandler): ClusterSo
     },
     want: () => undefined,
     forget: () => undefined,
+    onChange: () => () => undefined,
   };
 }
 

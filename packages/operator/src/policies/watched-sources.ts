@@ -78,4 +78,11 @@ export class WatchedSources implements ClusterSources {
   forget(policyId: string): void {
     this.#options.cache.forget(`${prefix}${policyId}`);
   }
+
+  onChange(listener: (policyId: string) => void): () => void {
+    return this.#options.cache.onChange((user) => {
+      const policyId = policyOfUser(user);
+      if (policyId !== undefined) listener(policyId);
+    });
+  }
 }

@@ -6,14 +6,15 @@ const batch = 500;
 
 /**
  * Keeps what is to be recorded until the database has it. While the database is away nothing is lost up to a bound, from which on
- * the oldest decisions go first and actions last, and how many is told.
+ * the oldest decisions go first and actions last, and how many is told. What the database refuses for what it says is given up,
+ * and told, so that it does not keep everything else from being written.
  */
 export class HistoryBuffer {
   readonly #history: Pick<HistoryRepository, "append">;
   readonly #logger: Logger;
   readonly #maxEntries: number;
   #entries: HistoryEntry[] = [];
-  #writing: Promise<boolean> | undefined;
+  #writing: Promise<void> | undefined;
   #dropped = 0;
 
   constructor(history: Pick<HistoryRepository, "append">, logger: Logger, maxEntries = 10_000) {
@@ -43,30 +44,39 @@ export class HistoryBuffer {
     }
   }
 
-  /** Writes what waits. @returns whether nothing waits any more */
-  flush(): Promise<boolean> {
+  /** Writes what waits. @throws ELASTI_POLICY_DATABASE: what is not written stays */
+  flush(): Promise<void> {
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined;
     });
     return this.#writing;
   }
 
-  async #write(): Promise<boolean> {
+  async #write(): Promise<void> {
     while (this.#entries.length > 0) {
       const some = this.#entries.slice(0, batch);
-      try {
-        await this.#history.append(some);
-      } catch (error) {
-        this.#logger.debug(
-          { error: errorText(error), reason: errorCode(error), waiting: this.#entries.length },
-          "history not written",
-        );
-        return false;
-      }
+      await this.#append(some);
       // others may have been added, and the oldest given up, meanwhile
       const written = new Set(some);
       this.#entries = this.#entries.filter((entry) => !written.has(entry));
     }
-    return true;
+  }
+
+  /** All or, one by one, all but those that are refused. */
+  async #append(entries: readonly HistoryEntry[]): Promise<void> {
+    try {
+      await this.#history.append(entries);
+    } catch (error) {
+      if (errorCode(error) === "ELASTI_POLICY_DATABASE") throw error;
+      if (entries.length > 1) {
+        for (const entry of entries) await this.#append([entry]);
+        return;
+      }
+      this.#dropped += 1;
+      this.#logger.error(
+        { error: errorText(error), entry: entries[0], reason: "history-refused" },
+        "an entry of history was refused",
+      );
+    }
   }
 }

@@ -1,4 +1,4 @@
-import { type Clock, ElastiError, errorText, type Logger, type Metrics } from "@elasti/core";
+import { type Clock, ElastiError, errorText, type Logger, type Metrics, unlessAborted } from "@elasti/core";
 import PQueue from "p-queue";
 import type { Store } from "../contracts.ts";
 import { policyErrors } from "../errors.ts";
@@ -17,7 +17,7 @@ export interface PolicyEngineOptions {
   readonly store: Store;
   readonly evaluator: Pick<Evaluator, "look" | "run">;
   readonly releaser: Pick<Releaser, "release">;
-  readonly sources: Pick<ClusterSources, "forget">;
+  readonly sources: Pick<ClusterSources, "forget" | "onChange">;
   readonly votes: VoteSink;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -41,10 +41,11 @@ export type EngineHealth =
 const purgeEveryMs = 60_000;
 const purgeAtOnce = 5_000;
 /** A dry run waits so long for a target that is not watched yet. */
-const maxLooks = 20;
-const lookPauseMs = 100;
-/** A tick is a second, or the whole interval where that is shorter. */
-const tickMs = 1_000;
+const seenWithinMs = 2_000;
+/** Between two looks at the database: what is new there, and what is to be written. */
+const upkeepMs = 1_000;
+/** What is due within so long is evaluated at once. Short, so that a call of the API never waits behind a crowd of evaluations. */
+const slotMs = 50;
 
 interface Term {
   readonly signal: AbortSignal;
@@ -120,7 +121,7 @@ export class PolicyEngine {
   /** Waits until nothing is under way any more; `signal` of `lead` must have aborted. */
   async close(): Promise<void> {
     await this.#loop;
-    await this.history.flush();
+    await this.history.flush().catch((error: unknown) => this.#unwritten(error));
   }
 
   /**
@@ -131,16 +132,9 @@ export class PolicyEngine {
     policy: Policy,
     { dryRun, by, signal }: { readonly dryRun: boolean; readonly by: string; readonly signal: AbortSignal },
   ): Promise<Evaluated> {
-    const { evaluator, store } = this.#options;
     if (dryRun) {
-      const kept = this.#keeper.get(policy.id) ?? (await store.states.get(policy.id));
       try {
-        // a target that nobody else asks for is watched only now
-        for (let looks = 1; ; looks += 1) {
-          const seen = await evaluator.look(policy, kept, signal);
-          if (seen.pending === undefined || looks >= maxLooks) return seen;
-          await this.#clock.sleep(lookPauseMs, signal);
-        }
+        return await this.#look(policy, signal);
       } finally {
         if (this.get(policy.id) === undefined) this.#silence(policy.id);
       }
@@ -157,16 +151,45 @@ export class PolicyEngine {
     }
   }
 
+  /** What would be done now. A target that nobody else asks for is watched only from here on, and is waited for. */
+  async #look(policy: Policy, signal: AbortSignal): Promise<Evaluated> {
+    const { evaluator, sources, store } = this.#options;
+    const kept = this.#keeper.get(policy.id) ?? (await store.states.get(policy.id));
+    const late = new AbortController();
+    const timer = this.#clock.after(seenWithinMs, () => late.abort());
+    let changed = Promise.withResolvers<void>();
+    const stop = sources.onChange((id) => {
+      if (id === policy.id) changed.resolve();
+    });
+    try {
+      for (;;) {
+        changed = Promise.withResolvers();
+        const seen = await evaluator.look(policy, kept, signal);
+        if (seen.pending === undefined || late.signal.aborted) return seen;
+        await unlessAborted(changed.promise, AbortSignal.any([signal, late.signal])).catch(() =>
+          signal.throwIfAborted(),
+        );
+      }
+    } finally {
+      stop();
+      timer.cancel();
+    }
+  }
+
   async #lead(signal: AbortSignal, mayWrite: () => boolean): Promise<void> {
     const { intervalMs, random = Math.random, store } = this.#options;
-    const slots = Math.max(1, Math.round(intervalMs / tickMs));
+    const slots = Math.max(1, Math.round(intervalMs / slotMs));
     const timetable = new Timetable({ intervalMs, slots, phaseMs: random() * intervalMs, nowMs: this.#clock.now() });
     const roster = new Roster(store.policies, timetable, (id) => this.#forget(id));
     const term: Term = { signal, mayWrite, timetable, roster };
     this.#term = term;
     try {
-      while (!signal.aborted) {
-        await this.#tick(term);
+      for (let upkeepAtMs = 0; !signal.aborted; ) {
+        if (this.#clock.monotonic() >= upkeepAtMs) {
+          await this.#upkeep(term);
+          upkeepAtMs = this.#clock.monotonic() + Math.min(upkeepMs, intervalMs);
+        }
+        if (this.#paused === undefined) this.#begin(term);
         await this.#clock.sleep(timetable.slotMs, signal).catch(() => undefined);
       }
       this.#queue.clear();
@@ -175,7 +198,7 @@ export class PolicyEngine {
       await this.#keeper
         .flush()
         .catch((error: unknown) => this.#logger.warn({ error: errorText(error) }, "states not kept"));
-      await this.history.flush();
+      await this.history.flush().catch((error: unknown) => this.#unwritten(error));
     } finally {
       this.#term = undefined;
       this.#paused = undefined;
@@ -184,20 +207,23 @@ export class PolicyEngine {
     }
   }
 
-  async #tick(term: Term): Promise<void> {
+  /** Reads and writes what the database has to do with; pauses where it cannot. */
+  async #upkeep(term: Term): Promise<void> {
     try {
       if (!this.#keeper.begun) await this.#keeper.begin();
       const changed = await term.roster.refresh();
       await this.#keeper.flush();
-      const written = await this.history.flush();
-      if (!written) throw policyErrors.ELASTI_POLICY_DATABASE("history cannot be written");
+      await this.history.flush();
       await this.#purge();
       this.#resume();
       await this.#release(term, changed);
     } catch (error) {
       if (!term.signal.aborted) this.#pause(error);
-      return;
     }
+  }
+
+  /** Begins what is due. */
+  #begin(term: Term): void {
     for (const id of term.timetable.due(this.#clock.now())) {
       if (this.#running.has(id)) this.#metrics.evaluated("overrun", 0);
       else void this.#queue.add(() => this.#due(id, term));
@@ -278,6 +304,10 @@ export class PolicyEngine {
       { error: errorText(error), reason: superseded ? "superseded" : "database" },
       "policies are not evaluated",
     );
+  }
+
+  #unwritten(error: unknown): void {
+    this.#logger.warn({ error: errorText(error), waiting: this.history.waiting }, "history not written");
   }
 
   #resume(): void {

@@ -29,9 +29,12 @@ export function writeFault(error: unknown, name: string): unknown {
     // an id of a rule that another policy took in this very moment: it goes well the next time
     return error;
   }
-  if (isRefused(error)) return policyErrors.ELASTI_POLICY_INVALID(`the database refuses it: ${errorText(error)}`);
-  return error;
+  return refusal(error);
 }
+
+/** What is wrong with what was written, as the caller knows it; other errors stay what they are. */
+export const refusal = (error: unknown): unknown =>
+  isRefused(error) ? policyErrors.ELASTI_POLICY_INVALID(`the database refuses it: ${errorText(error)}`) : error;
 
 /** @param secrets texts that no message may hold */
 export function databaseFault(error: unknown, secrets: readonly string[]): ElastiError {

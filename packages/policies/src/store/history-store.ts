@@ -3,6 +3,7 @@ import type { HistoryEntry, HistoryFilter, HistoryRepository, Page, PageRequest 
 import type { PolicyTarget } from "../schema/policy.ts";
 import { cursorOf, keysOf, pageSize } from "./cursor.ts";
 import { type ColumnType, isAnyOf, isStorable, isUuid, rowsOf, timeOf } from "./encode.ts";
+import { refusal } from "./faults.ts";
 import { restCondition } from "./migrations/first.ts";
 import type { Guard, TableOptions } from "./policy-store.ts";
 import { historyEntry, historyRow } from "./rows.ts";
@@ -53,7 +54,7 @@ export class HistoryStore implements HistoryRepository {
   async append(entries: readonly HistoryEntry[]): Promise<void> {
     for (let from = 0; from < entries.length; from += BATCH) {
       const rows = entries.slice(from, from + BATCH).map(historyRow);
-      await this.#guard(() => this.#insert(rows));
+      await this.#guard(() => this.#insert(rows).catch((error: unknown) => Promise.reject(refusal(error))));
     }
   }
 

@@ -42,4 +42,6 @@ export interface ClusterSources {
   /** Watches a workload for as long as a policy wants it. @param user the policy's id */
   want(user: string, workload: WorkloadReference): void;
   forget(user: string): void;
+  /** Calls back with a user whose workload may be known otherwise than before. @returns stops it */
+  onChange(listener: (user: string) => void): () => void;
 }

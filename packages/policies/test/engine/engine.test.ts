@@ -163,20 +163,39 @@ suite("the engine", () => {
     world.deployment("web", 1);
     const policy = await world.policy({ enabled: false, scale_up_rules: [upRule] });
     world.readings.values.set("load", 12);
-    world.cluster.pending = 4;
+    world.cluster.pending = true;
     const { engine } = world.replica();
     const asked = engine.evaluate(policy, { dryRun: true, by: "ada", signal: AbortSignal.timeout(5_000) });
-    await world.pass(2_000);
+    await world.pass(1_000);
+    assert.equal(world.cluster.listeners, 1);
+    world.cluster.seen();
     const { decision, outcome } = await asked;
     assert.deepEqual([decision.action, decision.desired_replicas, outcome], ["scale_up", 3, "dry_run"]);
     assert.deepEqual([world.cluster.writes, await world.history()], [[], []]);
     assert.ok(!world.cluster.wanted.has(policy.id), "it is not watched any longer");
+    assert.equal(world.cluster.listeners, 0);
 
     const done = engine.evaluate(policy, { dryRun: false, by: "ada", signal: AbortSignal.timeout(5_000) });
     await world.pass(2_000);
     assert.equal((await done).outcome, "executed");
     const [entry] = await world.history("action");
     assert.deepEqual([entry?.action, entry?.triggered_by], ["manual", "manual:ada"]);
+  });
+
+  test("says of a target that is not seen in time that it is not known, and waits no longer than its caller", async () => {
+    world.deployment("web", 1);
+    const policy = await world.policy({ enabled: false, scale_up_rules: [upRule] });
+    world.cluster.pending = true;
+    const { engine } = world.replica();
+    const asked = engine.evaluate(policy, { dryRun: true, by: "ada", signal: AbortSignal.timeout(5_000) });
+    await world.pass(3_000);
+    assert.equal((await asked).pending, true);
+    const gone = new AbortController();
+    const left = assert.rejects(engine.evaluate(policy, { dryRun: true, by: "ada", signal: gone.signal }), /has gone/);
+    await world.clock.advance(0);
+    gone.abort(new Error("the caller has gone"));
+    await left;
+    assert.deepEqual([world.cluster.listeners, world.cluster.wanted.size], [0, 0]);
   });
 
   test("keeps what it asked of a sleep while it is not known who scales the target", async () => {

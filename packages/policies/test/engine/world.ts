@@ -48,14 +48,12 @@ export class Cluster implements ClusterSources {
   /** Called after it was accepted, and before anybody is told. */
   afterSet: (() => Promise<void> | void) | undefined;
 
-  /** So often it has not been seen yet. */
-  pending = 0;
+  /** No workload has been seen yet. */
+  pending = false;
+  readonly #listeners = new Set<(user: string) => void>();
 
   workload({ namespace, name }: WorkloadReference) {
-    if (this.pending > 0) {
-      this.pending -= 1;
-      return { kind: "unknown" as const, message: "is being looked up" };
-    }
+    if (this.pending) return { kind: "unknown" as const, message: "is being looked up" };
     const found = this.workloads.get(`${namespace}/${name}`);
     if (found === undefined) return { kind: "missing" as const, message: `${namespace}/${name} does not exist` };
     const ref = { namespace, name, resource: resources.deployments };
@@ -86,6 +84,18 @@ export class Cluster implements ClusterSources {
   }
   forget(user: string): void {
     this.wanted.delete(user);
+  }
+  onChange(listener: (user: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+  /** All workloads that are wanted have been seen. */
+  seen(): void {
+    this.pending = false;
+    for (const user of this.wanted.keys()) for (const listener of this.#listeners) listener(user);
+  }
+  get listeners(): number {
+    return this.#listeners.size;
   }
 
   async read({ namespace, name }: { namespace: string; name: string }) {

@@ -399,6 +399,14 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
     assert.equal((await store.history.list({ namespace }, { limit: 5 })).total, 2);
   });
 
+  it("says of an entry that it refuses that it was the entry, and takes none of its batch", async () => {
+    const namespace = `ns-${randomUUID()}`;
+    const good = entry({ target_ref: { namespace, name: "web" } });
+    const bad = entry({ target_ref: { namespace, name: "web" }, kind: "rumour" as never });
+    await assert.rejects(store.history.append([good, bad]), { code: "ELASTI_POLICY_INVALID" });
+    assert.equal((await store.history.list({ namespace }, { limit: 5 })).total, 0);
+  });
+
   it("keeps details as they are, whatever they are", async () => {
     const namespace = `ns-${randomUUID()}`;
     const values = [null, "text", "null", "5", 5, true, ["x"], { a: { b: [1.5, null] } }];
