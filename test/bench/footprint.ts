@@ -108,6 +108,10 @@ async function idle(world: World): Promise<Record<Component, Omit<Figures, "star
     const counted = calls.filter((call) => call.user === user && call.verb !== "watch" && call.resource !== "leases");
     const own = of(component);
     if (own.length !== REPLICAS) throw new Error(`${own.length} processes of ${component}`);
+    for (const { pid, pod } of own)
+      tell(
+        `  ${pod}: ${residentMib(pid, "RssFile").toFixed(1)} MiB of files, ${residentMib(pid, "RssAnon").toFixed(1)} of its own`,
+      );
     for (const { verb, resource, name } of counted) tell(`  ${component}: ${verb} ${resource} ${name}`);
     return {
       rssMiB: rounded(Math.max(...own.map(({ pid }) => residentMib(pid)))),

@@ -41,9 +41,12 @@ export class PodProcesses {
   }
 }
 
-/** Resident memory in MiB, as the kernel counts it: with pages that other processes share. */
-export function residentMib(pid: number): number {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1];
+/**
+ * Resident memory in MiB, as the kernel counts it: with pages that other processes share.
+ * @param part `RssFile`: pages of files alone, which is the program of Node.js; `RssAnon`: all others
+ */
+export function residentMib(pid: number, part: "VmRSS" | "RssFile" | "RssAnon" = "VmRSS"): number {
+  const kib = new RegExp(`^${part}:\\s+(\\d+) kB$`, "m").exec(read(`/proc/${pid}/status`))?.[1];
   if (kib === undefined) throw new Error(`process ${pid} has ended`);
   return Number(kib) / 1_024;
 }

@@ -36,7 +36,10 @@ function imageOf(archive: string): Image {
 }
 
 const programs = ["resolver", "operator"] as const;
-const semiSpace = { resolver: "--max-semi-space-size=8", operator: "--max-semi-space-size=4" } as const;
+const flags = {
+  resolver: ["--max-semi-space-size=8", "--expose-gc"],
+  operator: ["--max-semi-space-size=4", "--expose-gc"],
+} as const;
 const componentOf = { resolver: RESOLVER, operator: OPERATOR } as const;
 const node = process.env.ELASTI_TEST_NODE;
 
@@ -63,7 +66,7 @@ describe("the images", { skip: node === undefined ? "they are built for a node o
     for (const program of programs) {
       const { config } = imageOf(archives[program]);
       assert.equal(config.User, "65532:65532");
-      assert.deepEqual(config.Entrypoint, ["/usr/local/bin/node", semiSpace[program], `/app/${program}.cjs`]);
+      assert.deepEqual(config.Entrypoint, ["/usr/local/bin/node", ...flags[program], `/app/${program}.cjs`]);
       assert.ok(config.Env?.includes("MALLOC_ARENA_MAX=1"));
       assert.equal(config.StopSignal, "SIGTERM");
     }
@@ -137,7 +140,7 @@ describe("the images", { skip: node === undefined ? "they are built for a node o
         const pod = await podOf(program);
         // without a setting that it needs it ends at once
         const env = '{ ...process.env, POD_NAME: "", NODE_DEBUG_NATIVE: "COMPILE_CACHE" }';
-        const start = `spawnSync(process.execPath, ["${semiSpace[program]}", "/app/${program}.cjs"], { env: ${env} })`;
+        const start = `spawnSync(process.execPath, ${JSON.stringify([...flags[program], `/app/${program}.cjs`])}, { env: ${env} })`;
         const look = `const { spawnSync } = require("node:child_process"); console.log(String(${start}.stderr))`;
         const said = await exec(pod, "/usr/local/bin/node", "--eval", look);
         assert.match(said, new RegExp(`/app/${program}\\.cjs.* was accepted`));

@@ -1,0 +1,73 @@
+import v8 from "node:v8";
+import type { Clock, Timer } from "./clock.ts";
+import type { Component } from "./lifecycle.ts";
+
+/** Between two looks, in ms. */
+const LOOK_MS = 20_000;
+/** A process that used less of a core than this since the last look is idle. */
+const IDLE_SHARE = 0.02;
+/** Less than so many bytes are not worth a collection. */
+const WORTH_BYTES = 3 * 1_024 ** 2;
+
+export interface IdleMemoryOptions {
+  readonly clock: Clock;
+  /** CPU time used since the start, in ms. */
+  readonly cpuMs?: () => number;
+  /** Bytes that the heap holds without using them. */
+  readonly spareBytes?: () => number;
+  /** Collects all garbage and gives free pages back; undefined where the process may not. */
+  readonly collect?: (() => void) | undefined;
+}
+
+/**
+ * Gives memory back to the system once a process has become idle: what loading, lists and requests have left in the heap, which V8
+ * itself keeps. It takes about 20 ms, and is done again only after something has happened. Needs `--expose-gc`
+ * (docs/decisions/0005-memory.md).
+ */
+export class IdleMemory implements Component {
+  readonly #clock: Clock;
+  readonly #cpuMs: () => number;
+  readonly #spareBytes: () => number;
+  readonly #collect: (() => void) | undefined;
+  #seenCpuMs = 0;
+  #timer: Timer | undefined;
+
+  constructor({ clock, cpuMs = usedCpuMs, spareBytes = heapSpare, collect = collector() }: IdleMemoryOptions) {
+    this.#clock = clock;
+    this.#cpuMs = cpuMs;
+    this.#spareBytes = spareBytes;
+    this.#collect = collect;
+  }
+
+  start(): void {
+    if (this.#collect === undefined) return;
+    this.#seenCpuMs = this.#cpuMs();
+    this.#timer = this.#clock.after(LOOK_MS, () => this.#look());
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  #look(): void {
+    const idle = this.#cpuMs() - this.#seenCpuMs < IDLE_SHARE * LOOK_MS;
+    if (idle && this.#spareBytes() >= WORTH_BYTES) this.#collect?.();
+    this.start();
+  }
+}
+
+function usedCpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000;
+}
+
+function heapSpare(): number {
+  const { total_physical_size: held, used_heap_size: used } = v8.getHeapStatistics();
+  return held - used;
+}
+
+function collector(): (() => void) | undefined {
+  const { gc } = globalThis;
+  // the flavour that gives up free pages, too
+  return gc && (() => void gc({ type: "major", execution: "sync", flavor: "last-resort" }));
+}

@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { IdleMemory } from "../src/idle-memory.ts";
+import { ManualClock } from "../src/testing.ts";
+
+const MIB = 1_024 ** 2;
+
+suite("memory of an idle process", () => {
+  function world(collects = true) {
+    const clock = new ManualClock();
+    const state = { cpuMs: 500, spareBytes: 8 * MIB, collected: 0 };
+    const collect = () => {
+      state.collected += 1;
+      state.spareBytes = MIB;
+      state.cpuMs += 20;
+    };
+    const memory = new IdleMemory({
+      clock,
+      cpuMs: () => state.cpuMs,
+      spareBytes: () => state.spareBytes,
+      ...(collects ? { collect } : {}),
+    });
+    memory.start();
+    return { clock, memory, state };
+  }
+
+  test("is given back once, and again after something has happened", async () => {
+    const { clock, memory, state } = world();
+    await clock.advance(20_000);
+    assert.equal(state.collected, 1);
+    await clock.advance(600_000);
+    assert.equal(state.collected, 1);
+    state.spareBytes = 5 * MIB;
+    await clock.advance(20_000);
+    assert.equal(state.collected, 2);
+    memory.close();
+    state.spareBytes = 5 * MIB;
+    await clock.advance(60_000);
+    assert.equal(state.collected, 2);
+  });
+
+  test("is left alone while there is work", async () => {
+    const { clock, memory, state } = world();
+    for (let round = 0; round < 5; round += 1) {
+      state.cpuMs += 400;
+      await clock.advance(20_000);
+    }
+    assert.equal(state.collected, 0);
+    await clock.advance(20_000);
+    assert.equal(state.collected, 1);
+    memory.close();
+  });
+
+  test("is V8's own affair in a process that may not collect", async () => {
+    assert.equal(globalThis.gc, undefined, "the tests run without --expose-gc");
+    const { clock, memory } = world(false);
+    await clock.advance(60_000);
+    assert.equal(clock.pendingTimers, 0);
+    memory.close();
+  });
+});
