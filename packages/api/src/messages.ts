@@ -30,17 +30,29 @@ export const NotificationReplySchema = Type.Object({
 });
 export type NotificationReply = Static<typeof NotificationReplySchema>;
 
+/** Most routes in one line of a session: at 250 bytes each, far below the longest line. */
+export const ROUTES_PER_LINE = 500;
+
 const Service = {
   namespace: Type.String({ minLength: 1, maxLength: 63 }),
   service: Type.String({ minLength: 1, maxLength: 63 }),
 };
+
+/** What a resolver port leads to at one resolver: a port of a Service, by number and, where it has one, by name. */
+const ServedRouteSchema = Type.Object({
+  resolverPort: Type.Integer({ minimum: 1, maximum: 65_535 }),
+  ...Service,
+  port: Type.Integer(),
+  name: Type.Optional(Type.String({ maxLength: 63 })),
+});
+export type ServedRoute = Static<typeof ServedRouteSchema>;
 
 /**
  * The session: one stream of JSON lines in each direction between a resolver and one operator replica, dialled by the
  * resolver. These lines go up. A line is at most SESSION_LINE_BYTES long.
  */
 export const SessionUpSchema = Type.Union([
-  /** First line. `ports`: resolver ports that it listens on. */
+  /** The first line but for `routes`. `ports`: resolver ports that it listens on. */
   Type.Object({
     type: Type.Literal("hello"),
     resolver: Type.String({ minLength: 1, maxLength: 253, description: "Pod name; as in the endpoint's targetRef." }),
@@ -51,6 +63,12 @@ export const SessionUpSchema = Type.Union([
   }),
   /** The set of listening ports has changed: all of them. */
   Type.Object({ type: Type.Literal("ports"), ports: Type.Array(Type.Integer()) }),
+  /**
+   * What its ports lead to. Before `hello` all of them, in any number of lines and at least in one; later, before `ports`, those
+   * that are new or lead elsewhere now. A port that `hello` or `ports` leaves out leads nowhere. A resolver of a former version
+   * never says it: then each of its ports counts as whoever's the port table says it is.
+   */
+  Type.Object({ type: Type.Literal("routes"), routes: Type.Array(ServedRouteSchema, { maxItems: ROUTES_PER_LINE }) }),
   /** Services whose numbers changed, at most once a second; at once for the first request in Draining and the first hold. */
   Type.Object({
     type: Type.Literal("traffic"),
@@ -133,6 +151,7 @@ export type SessionDown = Static<typeof SessionDownSchema>;
 export const sessionUpTypes: ReadonlySet<string> = new Set<SessionUp["type"]>([
   "hello",
   "ports",
+  "routes",
   "traffic",
   "sealed",
   "dialled",

@@ -7,7 +7,9 @@ import {
   parseSessionDown,
   parseSessionUp,
   privateServiceName,
+  ROUTES_PER_LINE,
   resolverSliceName,
+  SESSION_LINE_BYTES,
   splitKey,
   wantedRoutingMode,
 } from "../src/index.ts";
@@ -93,10 +95,22 @@ describe("the CustomResourceDefinition", () => {
 });
 
 describe("lines of a session", () => {
+  it("are short enough, with as many routes as one may have", () => {
+    const longest = "x".repeat(63);
+    const route = { resolverPort: 65_535, namespace: longest, service: longest, port: 65_535, name: longest };
+    const line = { type: "routes", routes: Array.from({ length: ROUTES_PER_LINE }, () => route) };
+    assert.ok(parseSessionUp.Check(line));
+    assert.ok(JSON.stringify(line).length < SESSION_LINE_BYTES);
+  });
+
   it("are what they say, or are refused", () => {
     assert.ok(parseSessionUp.Check({ type: "ports", ports: [10_000] }));
     assert.ok(!parseSessionUp.Check({ type: "ports", ports: ["10000"] }));
     assert.ok(!parseSessionUp.Check({ type: "seal" }));
+    const served = { resolverPort: 10_000, namespace: "a", service: "b", port: 80 };
+    assert.ok(parseSessionUp.Check({ type: "routes", routes: [served, { ...served, name: "http" }] }));
+    assert.ok(!parseSessionUp.Check({ type: "routes", routes: [{ ...served, service: "" }] }));
+    assert.ok(!parseSessionUp.Check({ type: "routes", routes: [{ ...served, resolverPort: 65_536 }] }));
     assert.ok(parseSessionDown.Check({ type: "seal", namespace: "a", service: "b", epoch: 2, drainEpoch: 1 }));
     assert.ok(!parseSessionDown.Check({ type: "seal", namespace: "a", service: "", epoch: 2, drainEpoch: 1 }));
   });

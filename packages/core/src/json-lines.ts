@@ -9,6 +9,8 @@ export interface JsonLinesOptions<In extends { type: string }> {
   readonly maxLineBytes: number;
   /** A ping goes out after so long without a line; three times as long without one from the peer ends the stream. In ms. */
   readonly pingMs: number;
+  /** What may wait for the socket before the peer counts as too slow, in bytes; 1 MiB where it is left out. */
+  readonly maxUnsentBytes?: number;
   /** Whether a line is well formed. */
   readonly check: (line: unknown) => line is In;
   /** Types that are known here: one of them that is not well formed ends the stream, another is overlooked, as a newer peer's. */
@@ -18,8 +20,7 @@ export interface JsonLinesOptions<In extends { type: string }> {
   readonly onEnd: (reason: string) => void;
 }
 
-/** What may wait for the socket before the peer counts as too slow, in bytes. */
-const maxUnsentBytes = 1024 * 1024;
+const defaultUnsentBytes = 1024 * 1024;
 const newline = 0x0a;
 
 /** JSON lines in both directions over a socket: framing, bounds, pings, and the end by silence. Pings are not delivered. */
@@ -53,7 +54,7 @@ export class JsonLines<In extends { type: string }, Out extends { type: string }
   /** Sends a line; false when the stream has ended, or ends now because the peer does not read. */
   send(line: Out | { type: "ping" }): boolean {
     if (this.#ended) return false;
-    if (this.#socket.writableLength > maxUnsentBytes) {
+    if (this.#socket.writableLength > (this.#options.maxUnsentBytes ?? defaultUnsentBytes)) {
       this.end("too-slow");
       return false;
     }

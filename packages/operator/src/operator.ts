@@ -21,7 +21,7 @@ import { NamespaceEnds } from "./controller/namespace-ends.ts";
 import { Orphans } from "./controller/orphans.ts";
 import { OtherOperator } from "./controller/other-operator.ts";
 import { OverrideKeeper } from "./controller/overrides.ts";
-import { claimsOfOthers } from "./controller/port-claims.ts";
+import { claimsIn } from "./controller/port-claims.ts";
 import { PortTable } from "./controller/port-table.ts";
 import { ElastiServiceReconciler } from "./controller/reconciler.ts";
 import { ResolverSet, resolverSlices } from "./controller/resolver-set.ts";
@@ -117,8 +117,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     keepMs: Math.min(1_000, config.pollingIntervalMs / 2),
   });
   const traffic = trafficSource(hub, () => resolverSet.required(), clock);
-  const claims = (service: string) => claimsOfOthers(view.stores.elastiServices.list(), service);
-  const ports = new PortTable({ client, clock, logger, claimsOfOthers: claims }, { namespace });
+  const claims = claimsIn((resolverPort) => view.usersOfPort(resolverPort));
+  const ports = new PortTable({ client, clock, logger, claims }, { namespace });
   const orphans = new Orphans({ client, view, routing, ports, logger });
   const orphanQueue = new WorkQueue({ clock, logger, concurrency: 1, backoff: { minMs: 100, maxMs: 60_000 } });
   /** ScaledObjects that may be nobody's any more. */

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { API_VERSION, type ElastiService, KIND } from "@elasti/api";
+import { API_VERSION, type ElastiService, KIND, SERVICE_NAME_LABEL } from "@elasti/api";
 import { silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
-import { type ConfigMap, kubeErrors } from "@elasti/kube";
+import { type ConfigMap, type EndpointSlice, kubeErrors } from "@elasti/kube";
 import fc from "fast-check";
 import {
   allocatePorts,
@@ -13,7 +13,7 @@ import {
   releasePorts,
   type WantedPort,
 } from "../src/controller/port-allocation.ts";
-import { claimsOfOthers } from "../src/controller/port-claims.ts";
+import { claimsIn } from "../src/controller/port-claims.ts";
 import { PortTable } from "../src/controller/port-table.ts";
 import { MemoryKube } from "./kit/kube.ts";
 
@@ -184,20 +184,70 @@ describe("PortTable", () => {
     assert.deepEqual(await tableOf(kube).allocate("a/web", http), [10_000]);
   });
 
-  it("gives no port that another service has by its status, though the table was left with an installation before", async () => {
-    const of = (name: string, ...resolverPorts: number[]): ElastiService => ({
-      apiVersion: API_VERSION,
-      kind: KIND,
-      metadata: { name, namespace: "a" },
-      spec: { service: name, scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name } },
-      status: { routes: resolverPorts.map((resolverPort) => ({ port: 80, resolverPort, protocol: "TCP" })) },
-    });
-    const all = [of("old", 10_000, 10_002), of("web", 10_001), of("new")];
-    const deps = { client: new MemoryKube(), clock: new ManualClock(), logger: silentLogger };
-    const claims = (service: string) => claimsOfOthers(all, service);
-    const table = new PortTable({ ...deps, claimsOfOthers: claims }, { namespace: "elasti" });
-    assert.deepEqual(await table.allocate("a/web", [...http, { name: "more", port: 90 }]), [10_001, 10_003]);
-    assert.deepEqual(await table.allocate("a/new", http), [10_004]);
+  const kinds = { apiVersion: API_VERSION, kind: KIND };
+  const of = (name: string, created: string, ...resolverPorts: number[]): ElastiService => ({
+    ...kinds,
+    metadata: { name, namespace: "a", creationTimestamp: created },
+    spec: { service: name, scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name } },
+    status: { routes: resolverPorts.map((resolverPort, at) => ({ port: 80 + at, resolverPort, protocol: "TCP" })) },
+  });
+  const slice = (service: string, port: number): EndpointSlice => ({
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: `${service}-x`, namespace: "a", labels: { [SERVICE_NAME_LABEL]: service } },
+    addressType: "IPv4",
+    endpoints: [],
+    ports: [{ port }],
+  });
+  /** A table that knows nothing of what is in the cluster. */
+  const lostTable = (all: readonly ElastiService[], slices: readonly EndpointSlice[] = []) => {
+    const claims = claimsIn((resolverPort) => ({
+      elastiServices: all.filter(({ status }) => status?.routes?.some((route) => route.resolverPort === resolverPort)),
+      slices: slices.filter(({ ports }) => ports?.some(({ port }) => port === resolverPort)),
+    }));
+    const table = new PortTable(
+      { client: new MemoryKube(), clock: new ManualClock(), logger: silentLogger, claims },
+      { namespace: "elasti" },
+    );
+    return (name: string, ...wanted: number[]) =>
+      table.allocate(
+        `a/${name}`,
+        wanted.map((port) => ({ name: "", port })),
+        all.find(({ metadata }) => metadata.name === name)?.status?.routes,
+      );
+  };
+
+  it("gives no port that another service has by its status or by its slice, though the table was lost", async () => {
+    const all = [of("old", "1", 10_000, 10_002), of("new", "2")];
+    const allocate = lostTable(all, [slice("gone", 10_001), slice("new", 10_003)]);
+    assert.deepEqual(await allocate("new", 80, 81), [10_003, 10_004]);
+  });
+
+  it("takes over the ports that a service has by its status, where it was lost", async () => {
+    const allocate = lostTable([of("old", "1", 10_007, 10_003), of("web", "2", 10_000), of("far", "3", 9_000, 30_000)]);
+    assert.deepEqual(await allocate("old", 81, 80, 82), [10_003, 10_007, 10_001]);
+    assert.deepEqual(await allocate("web", 80), [10_000]);
+    assert.deepEqual(await allocate("far", 80, 81), [10_002, 10_004], "out of the range");
+  });
+
+  it("lets the older keep a port that two have by their statuses, whoever asks first", async () => {
+    const all = [of("young", "2026-02-01T00:00:00Z", 10_000), of("old", "2026-01-01T00:00:00Z", 10_000)];
+    for (const order of [
+      ["young", "old"],
+      ["old", "young"],
+    ]) {
+      const allocate = lostTable(all);
+      const given = new Map<string, number[]>();
+      for (const name of order) given.set(name, await allocate(name, 80));
+      assert.deepEqual([given.get("old"), given.get("young")], [[10_000], [10_001]]);
+    }
+  });
+
+  it("gives a port that a row has to nobody else, whatever a status says", async () => {
+    const rows = new Map([[10_000, { service: "a/other", name: "", port: 80 }]]);
+    const beside = { former: [{ port: 80, resolverPort: 10_000 }], isOthers: () => false, isFirst: () => true };
+    const { resolverPorts } = allocatePorts(rows, "a/web", [{ port: 80 }], 0, undefined, beside);
+    assert.deepEqual(resolverPorts, [10_001]);
   });
 
   it("puts what comes together into one write, and 1,000 ports into one ConfigMap", async () => {

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { ServedRoute } from "@elasti/api";
 import { type EndpointSlice, type Service, Store } from "@elasti/kube";
 import fc from "fast-check";
 import { endpointsOf, type ResolverEndpoint, ResolverSet } from "../src/controller/resolver-set.ts";
 import { desiredSlices, rendezvous, sliceMatches, slicesMatch } from "../src/controller/resolver-slice.ts";
+import { type ServedPorts, takenPortsNote } from "../src/controller/served-routes.ts";
 
 const resolver = (id: string, fields: Partial<ResolverEndpoint> = {}): ResolverEndpoint => ({
   id,
@@ -25,8 +27,20 @@ const routes = [
   { port: 90, resolverPort: 10_007, protocol: "TCP" },
 ];
 const all = new Set([10_000, 10_007]);
+/** A resolver that says which ports it listens on, and, unless it is of a former version, what they lead to. */
+const says =
+  (portsOf: (id: string) => ReadonlySet<number>, service?: string) =>
+  (id: string): ServedPorts => {
+    const ports = portsOf(id);
+    if (service === undefined) return { id, ports, routes: undefined };
+    const served = routes.map(({ resolverPort, port, name }): [number, ServedRoute] => [
+      resolverPort,
+      { resolverPort, namespace: "shop", service, port, ...(name === undefined ? {} : { name }) },
+    ]);
+    return { id, ports, routes: new Map(served) };
+  };
 const of = (resolvers: ResolverEndpoint[], fields: Partial<Parameters<typeof desiredSlices>[0]> = {}) =>
-  desiredSlices({ service: service(), routes, resolvers, portsOf: () => all, existing: [], ...fields });
+  desiredSlices({ service: service(), routes, resolvers, servedBy: says(() => all), existing: [], ...fields });
 
 describe("desiredSlices", () => {
   it("says all that Kubernetes' own consumers look at", () => {
@@ -72,14 +86,14 @@ describe("desiredSlices", () => {
         resolver("r4"),
         resolver("r5", { addresses: { IPv6: "fd00::5" } }),
       ],
-      { portsOf: (id) => (id === "r3" ? new Set([10_000]) : all) },
+      { servedBy: says((id) => (id === "r3" ? new Set([10_000]) : all)) },
     );
     assert.deepEqual(resolvers, ["r4"]);
   });
 
   it("keeps a listed resolver whose session broke, and takes no new one without a session", () => {
     const existing = of([resolver("r1")]).slices;
-    const unknown = { portsOf: () => undefined };
+    const unknown = { servedBy: () => undefined };
     assert.deepEqual(of([resolver("r1"), resolver("r2")], { ...unknown, existing }).resolvers, ["r1"]);
     assert.deepEqual(of([resolver("r1", { ready: false })], { ...unknown, existing }).resolvers, []);
     assert.deepEqual(of([resolver("r1")], unknown).resolvers, []);
@@ -89,7 +103,10 @@ describe("desiredSlices", () => {
     const [http] = routes;
     const existing = of([resolver("r1"), resolver("r2")], { routes: [http!] }).slices;
     const opened = (id: string) =>
-      of([resolver("r1"), resolver("r2")], { existing, portsOf: (r) => (r === id ? all : new Set([10_000])) });
+      of([resolver("r1"), resolver("r2")], {
+        existing,
+        servedBy: says((r) => (r === id ? all : new Set([10_000]))),
+      });
     const before = opened("nobody");
     assert.deepEqual(before, { slices: existing, resolvers: ["r1", "r2"] });
     const after = opened("r2");
@@ -98,7 +115,69 @@ describe("desiredSlices", () => {
       after.slices[0]?.ports?.map(({ port }) => port),
       [10_000, 10_007],
     );
-    assert.deepEqual(of([resolver("r1")], { portsOf: () => new Set([10_000]) }).slices, [], "none stands");
+    assert.deepEqual(of([resolver("r1")], { servedBy: says(() => new Set([10_000])) }).slices, [], "none stands");
+  });
+
+  it("lists only resolvers that serve this very Service on each port, by its number or its name", () => {
+    const served = (...own: Partial<ServedRoute>[]) => {
+      const told = routes.map((route, at): [number, ServedRoute] => [
+        route.resolverPort,
+        { namespace: "shop", service: "target-deployment", ...route, ...own[at] },
+      ]);
+      const servedBy = (id: string) => ({ id, ports: all, routes: new Map(told) });
+      return of([resolver("r1")], { servedBy }).resolvers.length === 1;
+    };
+    assert.equal(served(), true);
+    assert.equal(served({ port: 8_080 }), true, "renumbered, and the resolver has yet to see it");
+    assert.equal(served({ name: "web" }), true, "renamed");
+    assert.equal(served({ port: 8_080, name: "web" }), false, "another port");
+    assert.equal(served({}, { port: 91 }), false, "another port without a name");
+    assert.equal(served({ service: "other" }), false);
+    assert.equal(served({}, { namespace: "elsewhere" }), false);
+    const silent = { servedBy: (id: string) => ({ id, ports: all, routes: new Map() }) };
+    assert.deepEqual(of([resolver("r1")], silent).resolvers, [], "open, and it leads nowhere");
+  });
+
+  it("leaves out a resolver that serves another Service there, also one that it lists", () => {
+    const two = [resolver("r1"), resolver("r2")];
+    const existing = of(two).slices;
+    const servedBy = (id: string) => says(() => all, id === "r1" ? "other" : "target-deployment")(id);
+    assert.deepEqual(of(two, { existing, servedBy }).resolvers, ["r2"]);
+    assert.deepEqual(of(two, { existing, servedBy: says(() => all, "other") }), { slices: [], resolvers: [] });
+  });
+
+  it("leads a Service that got another port to the former one until a resolver serves the new one", () => {
+    const [http] = routes;
+    const moved = [{ ...http!, resolverPort: 10_042 }];
+    const existing = of([resolver("r1")], { routes: [http!] }).slices;
+    const now = (...ports: number[]) =>
+      of([resolver("r1")], {
+        routes: moved,
+        existing,
+        servedBy: (id) => {
+          const told = ports.map((resolverPort): [number, ServedRoute] => [
+            resolverPort,
+            { namespace: "shop", service: "target-deployment", resolverPort, port: 80 },
+          ]);
+          return { id, ports: new Set(ports), routes: new Map(told) };
+        },
+      }).slices;
+    assert.deepEqual(now(10_000), existing);
+    assert.deepEqual(now(10_000, 10_042)[0]?.ports?.[0]?.port, 10_042);
+    assert.deepEqual(now(), [], "it serves neither");
+    const unknown = { routes: moved, existing, servedBy: () => undefined };
+    assert.deepEqual(of([resolver("r1")], unknown).slices, existing, "its session broke");
+  });
+
+  it("keeps no resolver without a session on a port that no slice leads to at it", () => {
+    const [http] = routes;
+    const moved = [{ ...http!, resolverPort: 10_042 }];
+    const existing = of([resolver("r1"), resolver("r2")], { routes: [http!] }).slices;
+    const route = { namespace: "shop", service: "target-deployment", resolverPort: 10_042, port: 80 };
+    const servedBy = (id: string) =>
+      id === "r2" ? { id, ports: new Set([10_042]), routes: new Map([[10_042, route]]) } : undefined;
+    const { resolvers } = of([resolver("r1"), resolver("r2")], { routes: moved, existing, servedBy });
+    assert.deepEqual(resolvers, ["r2"]);
   });
 
   it("makes one slice for each address family that both have", () => {
@@ -122,6 +201,20 @@ describe("desiredSlices", () => {
   it("makes none without resolvers or routes", () => {
     assert.deepEqual(of([]), { slices: [], resolvers: [] });
     assert.deepEqual(of([resolver("r1")], { routes: [] }), { slices: [], resolvers: [] });
+  });
+});
+
+describe("takenPortsNote", () => {
+  it("says where another Service is served, and nothing of resolvers that do not say", () => {
+    const note = (...resolvers: ServedPorts[]) => takenPortsNote(resolvers, "shop/target-deployment", routes);
+    const old = says(() => all);
+    const ours = says(() => all, "target-deployment");
+    const theirs = says(() => all, "other");
+    assert.deepEqual(note(old("r1"), ours("r2")), []);
+    const [first] = note(theirs("r2"), ours("r1"));
+    assert.equal(first?.type, "ResolverPortTaken");
+    assert.match(first.message, /^port 10000 of r2 leads to shop\/other, port 10007 of r2 leads to shop\/other: /);
+    assert.match(note(theirs("r1"), theirs("r2"))[0]!.message, /port 10007 of r1 leads to shop\/other and 1 more: /);
   });
 });
 

@@ -69,6 +69,7 @@ describe("sessions", () => {
         node: "node-a",
         addresses: ["10.0.0.1"],
         ports: new Set([10_000, 10_001]),
+        routes: undefined,
         connectedAt: world.clock.now(),
       },
     );
@@ -80,6 +81,27 @@ describe("sessions", () => {
     await r1.leave();
     await gone;
     assert.deepEqual(ids(), []);
+  });
+
+  it("knows what the ports of a resolver lead to from its hello on, and follows it", async () => {
+    const told: (number[] | undefined)[] = [];
+    world.hub.onChange((ports) => told.push(ports === undefined ? undefined : [...ports].sort()));
+    const route = (resolverPort: number, service: string) => ({ resolverPort, namespace: "shop", service, port: 80 });
+    const [first, second] = [route(10_000, "web"), route(10_001, "api")];
+    const r1 = await world.join("r1", [10_000, 10_001], [[first], [second]]);
+    const known = () => [...(world.hub.resolvers()[0]?.routes?.values() ?? [])];
+    assert.deepEqual(known(), [first, second]);
+    const moved = changed();
+    r1.send({ type: "routes", routes: [route(10_001, "web")] });
+    await moved;
+    assert.deepEqual(known(), [first, route(10_001, "web")]);
+    const closed = changed();
+    r1.send({ type: "ports", ports: [10_001] });
+    await closed;
+    assert.deepEqual(known(), [route(10_001, "web")]);
+    assert.deepEqual(told, [undefined, [10_001], [10_000]]);
+    await world.join("r2", [10_000], [[]]);
+    assert.deepEqual(world.hub.resolvers()[1]?.routes, new Map(), "open, and leads nowhere");
   });
 
   it("replaces the old session of a resolver that reconnects", async () => {

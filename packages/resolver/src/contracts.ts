@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { TrafficReport as ApiTrafficReport } from "@elasti/api";
+import type { ServedRoute, TrafficReport as ApiTrafficReport } from "@elasti/api";
 
 /** A pod that can take requests on one port. */
 export interface PodTarget {
@@ -99,8 +99,9 @@ export interface Activation {
 
 /** What the session needs of the rest of the resolver. */
 export interface ResolverView {
-  /** Resolver ports that are listened on. */
-  ports(): readonly number[];
+  /** What each resolver port that is listened on leads to. */
+  routes(): readonly ServedRoute[];
+  /** `routes` may have changed. */
   onPorts(listener: () => void): () => void;
   /** The numbers of every service that has had traffic, for a new session. */
   traffic(): TrafficReport[];

@@ -139,7 +139,8 @@ export class RequestPath {
     }
     const route = verdict?.route ?? this.#routeOf(connection, request);
     if (route === undefined) {
-      this.#problem(response, noRoute(connection), draining() || connection.origin !== undefined);
+      // nothing else will come of it: what is sent on it is meant for nobody else
+      this.#problem(response, noRoute(connection), draining() || connection.port !== this.#options.hostPort);
       return;
     }
     const { service, portName } = route;

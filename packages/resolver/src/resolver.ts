@@ -1,5 +1,5 @@
 import type { BlockList, Socket } from "node:net";
-import type { ElastiService } from "@elasti/api";
+import type { ElastiService, ServedRoute } from "@elasti/api";
 import type { Clock, Logger, Metrics } from "@elasti/core";
 import type {
   Activation,
@@ -82,11 +82,15 @@ export class Resolver implements ResolverView {
       onHoldEnd: observed.holdEnded.bind(observed),
     };
     this.#routes = new RouteTable({
+      clock,
       logger,
       clusterDomain: options.clusterDomain,
       createService: (namespace, name) =>
         new ManagedService(namespace, name, service, this.#traffic.eventsOf(namespace, name)),
-      onPorts: () => this.#openPorts(),
+      onPorts: () => {
+        this.#openPorts();
+        this.#tellPorts();
+      },
       ...(options.observe === undefined ? {} : { observe: options.observe }),
     });
     this.#traffic.serviceOf = (namespace, name) => this.#routes.service(namespace, name);
@@ -124,9 +128,7 @@ export class Resolver implements ResolverView {
       logger,
       bindAddress: options.bindAddress,
       onConnection: (socket, port) => this.#sniffer.take(socket, port),
-      onListening: () => {
-        for (const listener of this.#portListeners) listener();
-      },
+      onListening: () => this.#tellPorts(),
     });
     activation.onFailure((namespace, name, failure) => this.#routes.service(namespace, name)?.wakeFailed(failure));
   }
@@ -142,6 +144,7 @@ export class Resolver implements ResolverView {
   /** Opens the ports that are wanted so far; from here on they follow the routes. */
   async start(): Promise<void> {
     this.#door.start();
+    this.#routes.open();
     this.#started = true;
     this.#openPorts();
     await this.opened();
@@ -219,8 +222,16 @@ export class Resolver implements ResolverView {
     await this.#listeners.closed();
   }
 
-  ports(): readonly number[] {
-    return this.#listeners.listening.filter((port) => port !== this.#options.hostPort);
+  routes(): ServedRoute[] {
+    const served: ServedRoute[] = [];
+    for (const resolverPort of this.#listeners.listening) {
+      const route = this.#routes.byPort(resolverPort);
+      if (route === undefined) continue;
+      const { service, port, portName: name } = route;
+      const where = { resolverPort, namespace: service.namespace, service: service.name, port };
+      served.push(name === undefined ? where : { ...where, name });
+    }
+    return served;
   }
 
   onPorts(listener: () => void): () => void {
@@ -254,6 +265,10 @@ export class Resolver implements ResolverView {
     const told = answer.ok ? { ok: true } : { ok: false, reason: answer.reason };
     this.#options.logger.info({ namespace, service, epoch, ...told }, "seal asked for");
     return answer;
+  }
+
+  #tellPorts(): void {
+    for (const listener of this.#portListeners) listener();
   }
 
   #openPorts(): void {

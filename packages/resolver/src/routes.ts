@@ -1,5 +1,6 @@
-import { type ElastiService, keyOf } from "@elasti/api";
-import type { Logger } from "@elasti/core";
+import { type ElastiService, keyOf, specDefaults } from "@elasti/api";
+import type { Clock, Logger } from "@elasti/core";
+import { PortHolders } from "./port-holders.ts";
 import type { ManagedService } from "./service.ts";
 
 /** What one resolver port leads to. */
@@ -12,13 +13,14 @@ export interface Route {
 }
 
 export interface RouteTableOptions {
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly createService: (namespace: string, name: string) => ManagedService;
   /** Told of the ElastiService that counts for a Service, before its service takes it. */
   readonly observe?: (object: ElastiService) => void;
   /** `cluster.local` */
   readonly clusterDomain: string;
-  /** The set of wanted resolver ports has changed. */
+  /** Resolver ports may lead elsewhere than before. */
   readonly onPorts: () => void;
 }
 
@@ -27,33 +29,37 @@ interface Owner {
   readonly service: ManagedService;
   objects: ElastiService[];
   routes: Route[];
+  /** How long nodes may lag behind a change of its routes. */
+  lagMs: number;
 }
 
-/**
- * Which service a connection means: by the resolver port on which it came, or by host name. Kept from the ElastiServices; the
- * first claim on a resolver port stands, later ones wait until it is given up.
- */
+/** Which service a connection means: by the resolver port on which it came, or by host name. Kept from the ElastiServices. */
 export class RouteTable {
   readonly #options: RouteTableOptions;
   readonly #owners = new Map<string, Owner>();
   /** ElastiService -> Service, because spec.service may be edited. */
   readonly #serviceOf = new Map<string, string>();
-  readonly #claims = new Map<number, Route[]>();
+  readonly #holders: PortHolders;
 
   constructor(options: RouteTableOptions) {
     this.#options = options;
+    const { clock, logger, onPorts } = options;
+    this.#holders = new PortHolders({ clock, logger, onPassed: onPorts });
+  }
+
+  /** What exists is known: from here on ports lead somewhere. */
+  open(): void {
+    this.#holders.open();
   }
 
   /** Resolver ports that should be listened on. */
   get ports(): Iterable<number> {
-    return this.#claims.keys();
+    return this.#holders.ports();
   }
 
-  /** Claims that wait because another service has the port. */
+  /** Claims that wait because another service has the port, or claims it, too. */
   get duplicates(): number {
-    let count = 0;
-    for (const claims of this.#claims.values()) count += claims.length - 1;
-    return count;
+    return this.#holders.waiting;
   }
 
   get size(): number {
@@ -69,7 +75,7 @@ export class RouteTable {
   }
 
   byPort(resolverPort: number): Route | undefined {
-    return this.#claims.get(resolverPort)?.[0];
+    return this.#holders.routeOf(resolverPort);
   }
 
   /**
@@ -97,7 +103,7 @@ export class RouteTable {
     let owner = this.#owners.get(key);
     if (owner === undefined) {
       const service = this.#options.createService(object.metadata.namespace ?? "", object.spec.service);
-      owner = { service, objects: [], routes: [] };
+      owner = { service, objects: [], routes: [], lagMs: 0 };
       this.#owners.set(key, owner);
     }
     const others = owner.objects.filter((other) => other.metadata.name !== object.metadata.name);
@@ -117,7 +123,7 @@ export class RouteTable {
     for (const owner of this.#owners.values()) owner.service.close();
     this.#owners.clear();
     this.#serviceOf.clear();
-    this.#claims.clear();
+    this.#holders.close();
   }
 
   #drop(key: string, objectName: string): void {
@@ -127,8 +133,10 @@ export class RouteTable {
     if (owner.objects.length > 0) this.#applyOldest(owner);
     else {
       this.#owners.delete(key);
-      this.#setRoutes(owner, []);
+      for (const route of owner.routes) this.#holders.release(route, owner.lagMs);
+      this.#holders.forget(owner.service.namespace, owner.service.name);
       owner.service.close();
+      this.#options.onPorts();
     }
   }
 
@@ -136,6 +144,7 @@ export class RouteTable {
     const object = owner.objects[0]!;
     this.#options.observe?.(object);
     owner.service.apply(object);
+    owner.lagMs = (object.spec.routing?.graceSeconds ?? specDefaults.graceSeconds) * 1_000;
     const routes: Route[] = [];
     for (const { name, port, resolverPort, protocol } of object.status?.routes ?? []) {
       if (protocol !== "UDP" && protocol !== "SCTP")
@@ -148,39 +157,15 @@ export class RouteTable {
     const same =
       routes.length === owner.routes.length && routes.every((route, index) => isSame(route, owner.routes[index]!));
     if (same) return;
-    for (const route of owner.routes) {
-      // A route that stays keeps its claim.
-      if (!routes.some((other) => isSame(other, route))) this.#release(route);
-    }
-    owner.routes = routes.map((route) => owner.routes.find((old) => isSame(old, route)) ?? this.#claim(route));
+    // A route that stays keeps its claim.
+    for (const route of owner.routes)
+      if (!routes.some((other) => isSame(other, route))) this.#holders.release(route, owner.lagMs);
+    owner.routes = routes.map((route) => {
+      const old = owner.routes.find((other) => isSame(other, route));
+      if (old === undefined) this.#holders.claim(route);
+      return old ?? route;
+    });
     this.#options.onPorts();
-  }
-
-  #claim(route: Route): Route {
-    const claims = this.#claims.get(route.resolverPort);
-    if (claims === undefined) this.#claims.set(route.resolverPort, [route]);
-    else {
-      claims.push(route);
-      const { namespace, name } = route.service;
-      const { service: first } = claims[0]!;
-      this.#options.logger.error(
-        {
-          namespace,
-          service: name,
-          resolverPort: route.resolverPort,
-          first: keyOf(first.namespace, first.name),
-          reason: "duplicate-port",
-        },
-        "two services claim one resolver port; the first keeps it",
-      );
-    }
-    return route;
-  }
-
-  #release(route: Route): void {
-    const left = this.#claims.get(route.resolverPort)?.filter((claim) => claim !== route) ?? [];
-    if (left.length === 0) this.#claims.delete(route.resolverPort);
-    else this.#claims.set(route.resolverPort, left);
   }
 
   #warnShared(object: ElastiService, other: ElastiService): void {

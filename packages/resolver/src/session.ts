@@ -3,9 +3,11 @@ import type { Duplex } from "node:stream";
 import {
   parseSessionDown,
   paths,
+  ROUTES_PER_LINE,
   SESSION_LINE_BYTES,
   SESSION_PING_MS,
   SESSION_PROTOCOL,
+  type ServedRoute,
   type SessionDown,
   type SessionUp,
   sessionDownTypes,
@@ -41,6 +43,8 @@ const trafficEveryMs = 1_000;
 const portsAfterMs = 20;
 /** As many services as one line may carry. */
 const servicesPerLine = 500;
+/** A session begins with all routes, of up to 20,000 ports, and all traffic, before the operator has read a byte. */
+const maxUnsentBytes = 8 * 1024 * 1024;
 /** Proofs that one operator may have waiting. */
 const maxProofs = 64;
 /** A session that lasted so long was a good one: the next attempt comes soon. */
@@ -56,6 +60,8 @@ class OperatorSession {
   #stream: JsonLines<SessionDown, SessionUp> | undefined;
   #request: ClientRequest | undefined;
   #timer: Timer | undefined;
+  /** What each port leads to, as this operator was told. */
+  #told: ReadonlyMap<number, ServedRoute> = new Map();
   /** Proofs under way. */
   #proofs = 0;
   /** Aborts the proofs of the present session. */
@@ -75,6 +81,22 @@ class OperatorSession {
 
   send(line: SessionUp): void {
     this.#stream?.send(line);
+  }
+
+  /** Tells what has changed of its routes, and then on which ports it listens: no port is told without what it leads to. */
+  sendRoutes(routes: readonly ServedRoute[]): void {
+    if (!this.connected) return;
+    const known = this.#told.size;
+    const untold = this.#untold(routes);
+    if (untold.length === 0 && routes.length === known) return;
+    for (const line of routeLines(untold)) this.send(line);
+    this.send({ type: "ports", ports: routes.map(({ resolverPort }) => resolverPort) });
+  }
+
+  #untold(routes: readonly ServedRoute[]): ServedRoute[] {
+    const told = this.#told;
+    this.#told = new Map(routes.map((route) => [route.resolverPort, route]));
+    return routes.filter((route) => !isSameRoute(route, told.get(route.resolverPort)));
   }
 
   close(): void {
@@ -134,6 +156,7 @@ class OperatorSession {
       clock,
       maxLineBytes: SESSION_LINE_BYTES,
       pingMs: SESSION_PING_MS,
+      maxUnsentBytes,
       check: (line): line is SessionDown => parseSessionDown.Check(line),
       types: sessionDownTypes,
       onLine: (line) => queueMicrotask(() => this.#take(line)),
@@ -148,7 +171,13 @@ class OperatorSession {
     if (ended) return;
     this.#stream = stream;
     const addresses = identity.addresses.slice(0, 4);
-    stream.send({ ...identity, addresses, type: "hello", ports: [...view.ports()] });
+    const routes = view.routes();
+    this.#told = new Map();
+    // without one, this would be a resolver of a former version
+    if (routes.length === 0) stream.send({ type: "routes", routes: [] });
+    for (const line of routeLines(this.#untold(routes))) stream.send(line);
+    const ports = routes.map(({ resolverPort }) => resolverPort);
+    stream.send({ ...identity, addresses, type: "hello", ports });
     for (const line of trafficLines(view.traffic())) stream.send(line);
     this.#logger.debug({ reason: "session-open" }, "session with the operator");
   }
@@ -190,16 +219,24 @@ class OperatorSession {
 }
 
 /** Lines for any number of reports. */
-function trafficLines(reports: readonly TrafficReport[]): SessionUp[] {
-  const lines: SessionUp[] = [];
-  for (let at = 0; at < reports.length; at += servicesPerLine)
-    lines.push({ type: "traffic", services: reports.slice(at, at + servicesPerLine) });
-  return lines;
+const trafficLines = (reports: readonly TrafficReport[]): SessionUp[] =>
+  inPieces(reports, servicesPerLine).map((services) => ({ type: "traffic", services }));
+
+const routeLines = (routes: readonly ServedRoute[]): SessionUp[] =>
+  inPieces(routes, ROUTES_PER_LINE).map((piece) => ({ type: "routes", routes: piece }));
+
+function inPieces<T>(all: readonly T[], size: number): T[][] {
+  const pieces: T[][] = [];
+  for (let at = 0; at < all.length; at += size) pieces.push(all.slice(at, at + size));
+  return pieces;
 }
+
+const isSameRoute = (a: ServedRoute, b: ServedRoute | undefined): boolean =>
+  a.namespace === b?.namespace && a.service === b.service && a.port === b.port && a.name === b.name;
 
 /**
  * One session to every replica of the operator. What changes is told to all of them: traffic at most once a second, the first
- * request in Draining, silent connections and ports at once.
+ * request in Draining, silent connections, ports and routes at once.
  */
 export class OperatorSessions {
   readonly #options: OperatorSessionsOptions;
@@ -219,7 +256,7 @@ export class OperatorSessions {
       endpoints.onChange(() => this.#follow()),
       view.onUrgent((report) => this.#tell({ type: "traffic", services: [report] })),
       view.onSilent(() => this.#tellSilent()),
-      view.onPorts(() => this.#tellPortsSoon()),
+      view.onPorts(() => this.#tellRoutesSoon()),
     );
     this.#follow();
     this.#scheduleTraffic();
@@ -270,10 +307,11 @@ export class OperatorSessions {
       this.#tell({ type: "silent", namespace, service, peers: [...peers] });
   }
 
-  #tellPortsSoon(): void {
+  #tellRoutesSoon(): void {
     this.#ports ??= this.#options.clock.after(portsAfterMs, () => {
       this.#ports = undefined;
-      this.#tell({ type: "ports", ports: [...this.#options.view.ports()] });
+      const routes = this.#options.view.routes();
+      for (const session of this.#sessions.values()) session.sendRoutes(routes);
     });
   }
 }

@@ -4,6 +4,8 @@ import type { RequestListener } from "node:http";
 import { describe, type TestContext, test } from "node:test";
 import { systemClock } from "@elasti/core";
 import { PodForwarder } from "../src/forward/forwarder.ts";
+import { type Connection, routeFor } from "../src/listeners/connection.ts";
+import type { Route } from "../src/routes.ts";
 import { RawClient, route, startPod, startWorld, until, type World, webService } from "./support/world.ts";
 
 const always = { routing: { mode: "Always" as const } };
@@ -135,6 +137,11 @@ describe("a connection whose port", () => {
       urls.push(request.url);
       response.end("ok");
     });
+    // no node lags
+    const spec = { routing: { ...always.routing, graceSeconds: 0 } };
+    world.resolver.upsert(
+      webService({ generation: 2, spec, status: { phase: "Serving", epoch: 98, routes: [route(world.port)] } }),
+    );
     const kept = new RawClient(world.port).get("/kept");
     const silent = new RawClient(world.port);
     await kept.receives("ok");
@@ -142,7 +149,8 @@ describe("a connection whose port", () => {
     // claims the port, and gets it when the first one gives it up
     const status = { phase: "Serving" as const, epoch: 1, routes: [route(world.port)] };
     world.resolver.upsert(webService({ name: "other", created: "2026-01-02T00:00:00Z", spec: always, status }));
-    world.resolver.upsert(webService({ spec: always, status: { phase: "Serving", epoch: 99, routes: [] } }));
+    world.resolver.upsert(webService({ generation: 2, spec, status: { phase: "Serving", epoch: 99, routes: [] } }));
+    await until(() => world.resolver.routes().some(({ service }) => service === "other"));
     for (const client of [kept, silent]) {
       const answer = await client.get("/lost").ends();
       assert.match(answer, /503 Service Unavailable[\s\S]*ELASTI_SERVICE_REMOVED[\s\S]*connection: close/);
@@ -150,6 +158,29 @@ describe("a connection whose port", () => {
     assert.deepEqual(urls, ["/kept"]);
     await new RawClient(world.port).get("/other").receives("ok");
     assert.deepEqual(urls, ["/kept", "/other"]);
+  });
+
+  test("is claimed by another Service goes on, and so do new ones", async (t) => {
+    const world = await awake(t, (request, response) => response.end(`<${request.url}>`));
+    const kept = new RawClient(world.port).get("/1");
+    await kept.receives("</1>");
+    const status = { phase: "Asleep" as const, epoch: 1, routes: [route(world.port)] };
+    world.resolver.upsert(webService({ name: "other", created: "2026-01-02T00:00:00Z", spec: always, status }));
+    world.resolver.upsert(webService({ spec: always, status: { phase: "Serving", epoch: 99, routes: [] } }));
+    await kept.get("/2").receives("</2>");
+    await new RawClient(world.port).get("/3").receives("</3>");
+    assert.equal(world.resolver.holds, 0);
+    assert.deepEqual(world.resolver.routes(), [
+      { resolverPort: world.port, namespace: "default", service: "web", port: 80, name: "http" },
+    ]);
+  });
+
+  test("led nowhere when it came is nobody's", () => {
+    const led = { port: 10_000, origin: undefined } as Connection;
+    assert.equal(
+      routeFor(led, () => ({}) as Route),
+      undefined,
+    );
   });
 
   test("leads to another port of the same Service now does not follow", async (t) => {

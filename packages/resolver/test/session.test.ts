@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import { createServer as createTcpServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
-import { parseSessionUp, SESSION_LINE_BYTES, SESSION_PING_MS, type SessionDown, type SessionUp } from "@elasti/api";
+import { parseSessionUp, SESSION_LINE_BYTES, SESSION_PING_MS, type ServedRoute, type SessionDown, type SessionUp } from "@elasti/api";
 import { silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
 import type { ResolverView, SealAnswer, SilentReport, TrafficReport } from "../src/contracts.ts";
@@ -120,6 +120,13 @@ const report = (service: string, requests = 1): TrafficReport => ({
   answeredEpoch: 0,
 });
 
+const served = (resolverPort: number, service: string): ServedRoute => ({
+  resolverPort,
+  namespace: "default",
+  service,
+  port: 80,
+});
+
 /** A resolver that the test plays. */
 class View implements ResolverView {
   listening: number[] = [10_000];
@@ -128,7 +135,8 @@ class View implements ResolverView {
   silent: SilentReport[] = [];
   answer: SealAnswer = { ok: true };
   readonly seals: unknown[] = [];
-  ports = () => this.listening;
+  owner = "web";
+  routes = () => this.listening.map((resolverPort) => served(resolverPort, this.owner));
   traffic = () => this.all;
   takeChanged = () => this.changed.splice(0);
   takeSilent = () => this.silent.splice(0);
@@ -213,6 +221,8 @@ describe("session", () => {
         addresses: ["127.0.0.7"],
         ports: [10_000],
       });
+      // it came before the hello
+      assert.deepEqual(session.lines[0], { type: "routes", routes: [served(10_000, "web")] });
       assert.equal((await session.take("traffic")).services.length, 500);
       assert.equal((await session.take("traffic")).services.length, 1);
     }
@@ -224,6 +234,7 @@ describe("session", () => {
     const { clock, view, sessions } = resolver(t, [one.port]);
     const session = await one.next();
     await session.take("hello");
+    await session.take("routes");
     await until(() => sessions.connected === 1);
     view.changed.push(report("web", 2));
     await clock.advance(999);
@@ -240,17 +251,68 @@ describe("session", () => {
     const { clock, view, sessions } = resolver(t, [one.port]);
     const session = await one.next();
     await until(() => sessions.connected === 1);
+    await session.take("routes");
     view.listening = [10_000, 10_001];
     view.portsMoved();
     view.listening = [10_000, 10_001, 10_002];
     view.portsMoved();
     await clock.advance(20);
     assert.deepEqual((await session.take("ports")).ports, [10_000, 10_001, 10_002]);
+    assert.deepEqual((await session.take("routes")).routes, [served(10_001, "web"), served(10_002, "web")]);
     const peers = [{ address: "127.0.0.9", port: 1_234, openMs: 12.5 }];
     view.silent.push({ namespace: "default", service: "web", peers });
     view.silentSeen();
     assert.deepEqual(await session.take("silent"), { type: "silent", namespace: "default", service: "web", peers });
     assert.equal(session.lines.filter(({ type }) => type === "ports").length, 0);
+  });
+
+  it("tells what a port leads to whenever that changes, to each operator that does not know it", async (t) => {
+    const one = await operator(t);
+    const { clock, view, sessions } = resolver(t, [one.port]);
+    const session = await one.next();
+    await until(() => sessions.connected === 1);
+    await session.take("routes");
+    const told = async (...listening: number[]) => {
+      view.listening = listening;
+      view.portsMoved();
+      await clock.advance(20);
+    };
+    view.owner = "api";
+    await told(10_000);
+    assert.deepEqual((await session.take("routes")).routes, [served(10_000, "api")]);
+    await session.take("ports");
+    await told();
+    assert.deepEqual((await session.take("ports")).ports, []);
+    await told();
+    // an operator forgets what a closed port led to
+    await told(10_000);
+    assert.deepEqual((await session.take("ports")).ports, [10_000]);
+    assert.deepEqual(
+      session.lines.filter(({ type }) => type !== "hello"),
+      [{ type: "routes", routes: [served(10_000, "api")] }],
+    );
+  });
+
+  it("tells all of very many routes before its hello, and that there are none", async (t) => {
+    const one = await operator(t);
+    const { view } = resolver(t, [one.port]);
+    view.listening = Array.from({ length: 20_000 }, (_, at) => 10_000 + at);
+    const longest = "s".repeat(63);
+    view.owner = longest;
+    const session = await one.next();
+    const { ports } = await session.take("hello");
+    const routes = session.lines.flatMap((line) => (line.type === "routes" ? line.routes : []));
+    assert.deepEqual(
+      routes.map(({ resolverPort }) => resolverPort),
+      ports,
+    );
+    assert.equal(routes.length, 20_000);
+    const two = await operator(t);
+    const { view: empty } = resolver(t, [two.port]);
+    empty.listening = [];
+    const other = await two.next();
+    await other.take("hello");
+    assert.deepEqual(other.lines, [{ type: "routes", routes: [] }]);
   });
 
   it("answers a seal with what the resolver says", async (t) => {

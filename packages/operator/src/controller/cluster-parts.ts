@@ -19,6 +19,7 @@ import { deletePrivateService, desiredPrivateService, ensurePrivateService } fro
 import { probeStatusOf } from "./probe-status.ts";
 import type { ResolverSet } from "./resolver-set.ts";
 import { desiredSlices, slicesMatch } from "./resolver-slice.ts";
+import { takenPortsNote } from "./served-routes.ts";
 import { checkService, ownerAmong, sharedTargetNote, unmanagedServicesNote } from "./service-check.ts";
 
 /** How long KubeElasti's private Service keeps its address once the service is awake. */
@@ -89,6 +90,7 @@ export class ClusterParts implements Parts {
     const allocated = await ports.allocate(
       keyOf(namespace, es.spec.service),
       servicePorts.map(({ name = "", port }) => ({ name, port })),
+      es.status?.routes,
     );
     const existing = view.services.get(namespace, privateNameOf(es));
     const desired = desiredPrivateService(es, service, servicePorts);
@@ -113,12 +115,12 @@ export class ClusterParts implements Parts {
     const { view, hub, resolverSet } = this.#options;
     if (service === undefined) return { slices: [], resolvers: [], match: (ours) => ours.length === 0 };
     const namespace = es.metadata.namespace ?? "";
-    const sessions = new Map(hub.resolvers().map(({ id, ports }) => [id, ports]));
+    const sessions = new Map(hub.resolvers().map((resolver) => [resolver.id, resolver]));
     const { slices, resolvers } = desiredSlices({
       service,
       routes,
       resolvers: resolverSet.endpoints(),
-      portsOf: (id) => sessions.get(id),
+      servedBy: (id) => sessions.get(id),
       existing: ourSlices(view.slicesOf(namespace, es.spec.service), []),
     });
     return { slices, resolvers, match: (ours) => slicesMatch(ours, slices) };
@@ -145,13 +147,14 @@ export class ClusterParts implements Parts {
   }
 
   warnings(es: StoredElastiService, template: PodTemplate | undefined): readonly Warning[] {
-    const { view, peersOf, autoscalerNotes } = this.#options;
+    const { view, hub, peersOf, autoscalerNotes } = this.#options;
     const { namespace = "" } = es.metadata;
     const service = view.services.get(namespace, es.spec.service);
     if (service === undefined) return autoscalerNotes(es);
     const labels = template?.metadata?.labels ?? liveSelector(service);
     return [
       ...autoscalerNotes(es),
+      ...takenPortsNote(hub.resolvers(), keyOf(namespace, es.spec.service), es.status?.routes ?? []),
       ...sharedTargetNote(peersOf(es)),
       ...unmanagedServicesNote(
         service,

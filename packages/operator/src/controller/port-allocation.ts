@@ -20,6 +20,22 @@ export interface WantedPort {
   readonly port: number;
 }
 
+/** A resolver port that a Service says it has, whatever the table knows of it. */
+export interface FormerPort extends WantedPort {
+  readonly resolverPort: number;
+}
+
+/** What is known of resolver ports beside the table. */
+export interface Beside {
+  readonly former: readonly FormerPort[];
+  /** Whether another Service has a port. */
+  readonly isOthers: (resolverPort: number) => boolean;
+  /** Whether the Service keeps a former port that others say they have, too. */
+  readonly isFirst: (resolverPort: number) => boolean;
+}
+
+const nothingBeside: Beside = { former: [], isOthers: () => false, isFirst: () => true };
+
 export interface Allocation {
   /** The resolver port of each wanted port, in their order. */
   readonly resolverPorts: readonly number[];
@@ -42,9 +58,9 @@ const isOver = (row: PortRow, nowMs: number): boolean =>
 
 /**
  * Gives every wanted port of a Service a resolver port. A port that keeps its name or its number keeps its resolver port,
- * also out of the Service's own quarantine; new ones get the lowest free; those that are no longer wanted are released.
+ * also out of the Service's own quarantine, and also where a table that was lost does not know it; new ones get the lowest
+ * free; those that are no longer wanted are released.
  * @param wanted unique by number
- * @param isClaimed whether another Service has a port by what its ElastiService says, though the table does not know it
  * @throws ELASTI_PORTS_EXHAUSTED when nothing is free; then nothing changes
  */
 export function allocatePorts(
@@ -53,16 +69,37 @@ export function allocatePorts(
   wanted: readonly WantedPort[],
   nowMs: number,
   range: PortRange = routeRange,
-  isClaimed: (resolverPort: number) => boolean = () => false,
+  beside: Beside = nothingBeside,
 ): Allocation {
   const own = new Map([...rows].filter(([, row]) => row.service === service && !isOver(row, nowMs)));
   const changes = new Map<number, PortRow | null>();
+  const isUnknown = (resolverPort: number): boolean => {
+    const row = rows.get(resolverPort);
+    return row === undefined || isOver(row, nowMs);
+  };
   const given = matchOwn(own, wanted);
+  if (given.size < wanted.length) {
+    const lost = beside.former.filter(
+      ({ resolverPort }) =>
+        resolverPort >= range.first &&
+        resolverPort <= range.last &&
+        isUnknown(resolverPort) &&
+        beside.isFirst(resolverPort),
+    );
+    const adopted = matchOwn(
+      new Map(lost.map(({ name = "", port, resolverPort }) => [resolverPort, { service, name, port }])),
+      wanted,
+    );
+    for (const [index, resolverPort] of adopted) if (!given.has(index)) given.set(index, resolverPort);
+  }
+  const kept = new Set(given.values());
+  const isFree = (resolverPort: number): boolean =>
+    isUnknown(resolverPort) && !changes.has(resolverPort) && !kept.has(resolverPort) && !beside.isOthers(resolverPort);
   let next = range.first;
   const resolverPorts = wanted.map((want, index) => {
     let resolverPort = given.get(index);
     if (resolverPort === undefined) {
-      next = lowestFree(rows, changes, nowMs, next, range, service, isClaimed);
+      next = lowestFree(isFree, next, range, service);
       resolverPort = next;
       next += 1;
     } else own.delete(resolverPort);
@@ -117,30 +154,17 @@ function matchOwn(own: PortRows, wanted: readonly WantedPort[]): Map<number, num
 }
 
 function lowestFree(
-  rows: PortRows,
-  changes: ReadonlyMap<number, PortRow | null>,
-  nowMs: number,
+  isFree: (resolverPort: number) => boolean,
   from: number,
   range: PortRange,
   service: string,
-  isClaimed: (resolverPort: number) => boolean,
 ): number {
-  for (let resolverPort = from; resolverPort <= range.last; resolverPort++) {
-    const row = rows.get(resolverPort);
-    const isFree = !changes.has(resolverPort) && (row === undefined || isOver(row, nowMs));
-    if (isFree && !isClaimed(resolverPort)) return resolverPort;
-  }
+  for (let resolverPort = from; resolverPort <= range.last; resolverPort++)
+    if (isFree(resolverPort)) return resolverPort;
   throw operatorErrors.ELASTI_PORTS_EXHAUSTED(
     `no port from ${range.first} to ${range.last} is free for ${service}; ports of deleted ElastiServices become free after an hour`,
   );
 }
 
-function sameRow(a: PortRow | undefined, b: PortRow): boolean {
-  return (
-    a !== undefined &&
-    a.service === b.service &&
-    a.name === b.name &&
-    a.port === b.port &&
-    a.releasedAt === b.releasedAt
-  );
-}
+const sameRow = (a: PortRow | undefined, b: PortRow): boolean =>
+  a?.service === b.service && a.name === b.name && a.port === b.port && a.releasedAt === b.releasedAt;

@@ -15,7 +15,9 @@ import { operatorErrors } from "../errors.ts";
 import {
   type Allocation,
   allocatePorts,
+  type Beside,
   expiredPorts,
+  type FormerPort,
   type PortRange,
   type PortRow,
   type PortRows,
@@ -23,6 +25,7 @@ import {
   routeRange,
   type WantedPort,
 } from "./port-allocation.ts";
+import { noClaims, type PortClaims } from "./port-claims.ts";
 
 /** Ports in one ConfigMap: at 90 bytes a row far below the 1 MiB that one may hold. */
 export const portsPerMap = 1_000;
@@ -47,7 +50,7 @@ export class PortTable {
   readonly #logger: Logger;
   readonly #namespace: string;
   readonly #range: PortRange;
-  readonly #claimsOfOthers: (service: string) => ReadonlySet<number>;
+  readonly #claims: PortClaims;
   readonly #rows = new Map<number, PortRow>();
   /** The same rows by service: most calls find that nothing changes, and must not go through all of them. */
   readonly #byService = new Map<string, Map<number, PortRow>>();
@@ -61,11 +64,8 @@ export class PortTable {
       client: KubeClient;
       clock: Clock;
       logger: Logger;
-      /**
-       * Ports that ElastiServices of other Services say they have. A table that was lost, or left behind with another installation,
-       * does not know them, and resolvers serve them until the statuses change.
-       */
-      claimsOfOthers?: (service: string) => ReadonlySet<number>;
+      /** Who has ports beside what the table says. */
+      claims?: PortClaims;
     },
     options: { namespace: string; range?: PortRange },
   ) {
@@ -74,23 +74,27 @@ export class PortTable {
     this.#logger = deps.logger;
     this.#namespace = options.namespace;
     this.#range = options.range ?? routeRange;
-    this.#claimsOfOthers = deps.claimsOfOthers ?? (() => new Set());
+    this.#claims = deps.claims ?? noClaims;
   }
 
   /**
    * The resolver ports of a Service's ports, in their order; writes only when something changes.
    * @param service `namespace/name`
+   * @param former what its ElastiService says it has: kept, where the table knows nothing of it
    * @throws ELASTI_PORTS_EXHAUSTED, ELASTI_PORT_TABLE_CONTENDED, or what the API server says
    */
-  async allocate(service: string, wanted: readonly WantedPort[]): Promise<number[]> {
+  async allocate(
+    service: string,
+    wanted: readonly WantedPort[],
+    former: readonly FormerPort[] = [],
+  ): Promise<number[]> {
     await this.#load();
-    let claims: ReadonlySet<number> | undefined;
-    // gone through only where a port is new
-    const isClaimed = (port: number): boolean => {
-      claims ??= this.#claimsOfOthers(service);
-      return claims.has(port);
+    const beside: Beside = {
+      former,
+      isOthers: (resolverPort) => this.#claims.isOthers(resolverPort, service),
+      isFirst: (resolverPort) => this.#claims.isFirst(resolverPort, service),
     };
-    const ask = (rows: PortRows) => allocatePorts(rows, service, wanted, this.#clock.now(), this.#range, isClaimed);
+    const ask = (rows: PortRows) => allocatePorts(rows, service, wanted, this.#clock.now(), this.#range, beside);
     const present = ask(this.#byService.get(service) ?? new Map());
     if (present.changes.size === 0) return [...present.resolverPorts];
     let allocation: Allocation | undefined;

@@ -10,14 +10,15 @@ import {
 } from "@elasti/api";
 import type { Endpoint, EndpointSlice, Service } from "@elasti/kube";
 import type { AddressFamily, ResolverEndpoint } from "./resolver-set.ts";
+import { type ServedPorts, serves } from "./served-routes.ts";
 
 export interface SliceInput {
   readonly service: Service;
   readonly routes: readonly Route[];
   /** All resolvers that Kubernetes lists. */
   readonly resolvers: readonly ResolverEndpoint[];
-  /** The ports that a resolver says it listens on; undefined for one that has no session with this replica. */
-  readonly portsOf: (resolver: string) => ReadonlySet<number> | undefined;
+  /** What a resolver says of its ports; undefined for one that has no session with this replica. */
+  readonly servedBy: (resolver: string) => ServedPorts | undefined;
   /** Our slices of this Service as they are now: a resolver without a session keeps the place that it has. */
   readonly existing: readonly EndpointSlice[];
   /** Resolvers per service; fewer where there are no more. */
@@ -33,34 +34,54 @@ export interface DesiredSlices {
 
 const defaultSize = 3;
 
-/** The EndpointSlices that lead a Service to its resolvers. Pure: equal input gives equal slices. */
+/**
+ * The EndpointSlices that lead a Service to its resolvers: to those that serve this very Service on each of the ports. Pure:
+ * equal input gives equal slices.
+ */
 export function desiredSlices(input: SliceInput): DesiredSlices {
-  const { service, routes, existing, portsOf } = input;
+  const { service, routes, existing, servedBy } = input;
   const { namespace = "", name } = service.metadata;
+  const key = keyOf(namespace, name);
   if (routes.length === 0) return { slices: [], resolvers: [] };
   const families = service.spec.ipFamilies ?? ["IPv4"];
-  const listed = new Set(existing.flatMap(({ endpoints }) => endpoints ?? []).flatMap(({ addresses }) => addresses));
   const ready = input.resolvers.filter(
     (resolver) =>
       resolver.ready && !resolver.terminating && families.some((family) => resolver.addresses[family] !== undefined),
   );
-  const opens = ({ id }: ResolverEndpoint, wanted: readonly Route[]): boolean =>
-    wanted.every(({ resolverPort }) => portsOf(id)?.has(resolverPort) === true);
-  // a port that the Service has just gained, and that nobody listens on yet, must not take away the way to its others
-  const standing = new Set(existing.flatMap(({ ports }) => ports ?? []).map(({ port }) => port));
-  const led = ready.some((resolver) => opens(resolver, routes))
-    ? routes
-    : routes.filter(({ resolverPort }) => standing.has(resolverPort));
+  const servesAll = ({ id }: ResolverEndpoint, wanted: readonly Route[]): boolean => {
+    const served = servedBy(id);
+    return served !== undefined && wanted.every((route) => serves(served, key, route));
+  };
+  // a port that the Service has just gained, or got another one for, must not take away the way that there is
+  const led = ready.some((resolver) => servesAll(resolver, routes)) ? routes : standing(routes, existing);
   if (led.length === 0) return { slices: [], resolvers: [] };
-  const eligible = ready.filter((resolver) => {
+  const eligible = ready.filter((resolver) =>
     // sessions break when an operator restarts; that must not take a working way from those who sleep
-    if (portsOf(resolver.id) === undefined)
-      return Object.values(resolver.addresses).some((address) => listed.has(address));
-    return opens(resolver, led);
-  });
-  const chosen = rendezvous(keyOf(namespace, name), eligible, input.size ?? defaultSize);
+    servedBy(resolver.id) === undefined ? isListed(resolver, led, existing) : servesAll(resolver, led),
+  );
+  const chosen = rendezvous(key, eligible, input.size ?? defaultSize);
   const slices = families.flatMap((family) => sliceOf(service, led, chosen, family));
   return { slices, resolvers: chosen.map(({ id }) => id) };
+}
+
+/** The routes as slices lead them now, and only those that they lead. */
+function standing(routes: readonly Route[], existing: readonly EndpointSlice[]): Route[] {
+  const ports = existing.flatMap((slice) => slice.ports ?? []);
+  return routes.flatMap((route) => {
+    const { name = "", resolverPort } = route;
+    const now = ports.find(({ port }) => port === resolverPort) ?? ports.find((port) => (port.name ?? "") === name);
+    return now?.port === undefined ? [] : { ...route, resolverPort: now.port };
+  });
+}
+
+/** Whether slices lead to a resolver on all these ports. */
+function isListed(resolver: ResolverEndpoint, led: readonly Route[], existing: readonly EndpointSlice[]): boolean {
+  const addresses = Object.values(resolver.addresses);
+  return existing.some(
+    ({ endpoints, ports }) =>
+      (endpoints ?? []).some((endpoint) => endpoint.addresses.some((address) => addresses.includes(address))) &&
+      led.every(({ resolverPort }) => (ports ?? []).some(({ port }) => port === resolverPort)),
+  );
 }
 
 /**

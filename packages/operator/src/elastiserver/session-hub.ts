@@ -4,6 +4,7 @@ import {
   parseSessionUp,
   SESSION_LINE_BYTES,
   SESSION_PING_MS,
+  type ServedRoute,
   type SessionDown,
   type SessionUp,
   sessionUpTypes,
@@ -23,6 +24,8 @@ export interface ResolverView {
   readonly addresses: readonly string[];
   /** Resolver ports that it listens on. */
   readonly ports: ReadonlySet<number>;
+  /** What they lead to, by resolver port; undefined for a resolver of a former version, which does not say it. */
+  readonly routes: ReadonlyMap<number, ServedRoute> | undefined;
   /** Clock.now() of its hello. */
   readonly connectedAt: number;
 }
@@ -52,6 +55,8 @@ interface Session {
   readonly connection: JsonLines<SessionUp, SessionDown>;
   readonly helloTimer: Timer;
   view: ResolverView | undefined;
+  /** What its ports lead to, as far as it has said. */
+  routes: Map<number, ServedRoute> | undefined;
   /** Clock.monotonic() of its hello. */
   helloAt: number;
 }
@@ -131,7 +136,7 @@ export class SessionHub {
       onEnd: (reason) => this.#end(session, reason),
     });
     const helloTimer = this.#clock.after(3 * pingMs, () => connection.end("no-hello"));
-    const session: Session = { serial, connection, helloTimer, view: undefined, helloAt: 0 };
+    const session: Session = { serial, connection, helloTimer, view: undefined, routes: undefined, helloAt: 0 };
     this.#sessions.add(session);
     if (head.length > 0) socket.unshift(head);
   }
@@ -142,7 +147,7 @@ export class SessionHub {
 
   /**
    * Calls back after a resolver came, went or changed its ports.
-   * @param listener gets the ports that were opened or closed; undefined when a resolver came or went
+   * @param listener gets the ports that were opened or closed, or lead elsewhere; undefined when a resolver came or went
    * @returns stops it
    */
   onChange(listener: (ports: ReadonlySet<number> | undefined) => void): () => void {
@@ -249,16 +254,26 @@ export class SessionHub {
   #line(session: Session, line: SessionUp): void {
     const { view } = session;
     if (line.type === "hello") this.#hello(session, line);
+    else if (line.type === "routes") this.#routes(session, line.routes);
     else if (view === undefined) session.connection.end("no-hello");
     else if (line.type === "ports") {
       const ports = new Set(line.ports);
+      const changed = view.ports.symmetricDifference(ports);
+      for (const port of changed) if (!ports.has(port)) session.routes?.delete(port);
       session.view = { ...view, ports };
-      this.#notify(view.ports.symmetricDifference(ports));
+      this.#notify(changed);
     } else if (line.type === "traffic") {
       this.#traffic(session, view.id, line.services);
     } else if (line.type === "sealed") this.#sealer.answered(view.id, session.serial, line);
     else if (line.type === "dialled") this.#prover.dialled(view.id, line);
     else if (line.type === "silent") this.#prover.silent(view.id, line);
+  }
+
+  #routes(session: Session, routes: readonly ServedRoute[]): void {
+    session.routes ??= new Map();
+    for (const route of routes) session.routes.set(route.resolverPort, route);
+    // who is not known yet says hello next, when all of them are told
+    if (session.view !== undefined) this.#notify(new Set(routes.map(({ resolverPort }) => resolverPort)));
   }
 
   #traffic(session: Session, id: string, reports: readonly TrafficReport[]): void {
@@ -281,7 +296,8 @@ export class SessionHub {
     session.helloTimer.cancel();
     const { resolver: id, node, addresses, ports } = line;
     this.#byResolver.get(id)?.connection.end("replaced");
-    session.view = { id, node, addresses, ports: new Set(ports), connectedAt: this.#clock.now() };
+    const { routes } = session;
+    session.view = { id, node, addresses, ports: new Set(ports), routes, connectedAt: this.#clock.now() };
     session.helloAt = this.#clock.monotonic();
     this.#byResolver.set(id, session);
     this.#departed.delete(id);

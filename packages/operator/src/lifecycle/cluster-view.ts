@@ -1,4 +1,10 @@
-import { type ElastiService, SERVICE_LABEL, SERVICE_NAME_LABEL } from "@elasti/api";
+import {
+  type ElastiService,
+  SERVICE_LABEL,
+  SERVICE_NAME_LABEL,
+  SLICE_MANAGED_BY_LABEL,
+  SLICE_MANAGER,
+} from "@elasti/api";
 import { Backoff, type Clock, errorText, type Logger, type Metrics } from "@elasti/core";
 import {
   type EndpointSlice,
@@ -29,6 +35,20 @@ const pairKey = (namespace: string | undefined, key: string, value: string): str
 function serviceKeysOf({ metadata: { namespace, labels } }: EndpointSlice): string[] {
   const service = labels?.[SERVICE_NAME_LABEL];
   return service === undefined ? [] : [keyOf(namespace, service)];
+}
+
+/** The resolver ports that a slice of ours leads to, as keys of an index; none for another's. */
+function resolverPortsOf({ metadata: { labels }, ports }: EndpointSlice): string[] {
+  if (labels?.[SLICE_MANAGED_BY_LABEL] !== SLICE_MANAGER) return [];
+  return (ports ?? []).flatMap(({ port }) => (port === undefined ? [] : String(port)));
+}
+
+/** Who has a resolver port, whatever the port table says. */
+export interface PortUsers {
+  /** ElastiServices whose status names it. */
+  readonly elastiServices: readonly ElastiService[];
+  /** Our slices that lead to it. */
+  readonly slices: readonly EndpointSlice[];
 }
 
 /** Why a list is not in, for /readyz. */
@@ -89,6 +109,7 @@ export class ClusterView {
         resource: resources.endpointSlices,
         indexers: {
           service: serviceKeysOf,
+          port: resolverPortsOf,
         },
       }),
     };
@@ -123,9 +144,22 @@ export class ClusterView {
     );
   }
 
-  /** The ElastiServices that one of these resolver ports leads to. */
+  usersOfPort(resolverPort: number): PortUsers {
+    const { elastiServices, slices } = this.stores;
+    const key = String(resolverPort);
+    return { elastiServices: elastiServices.byIndex("port", key), slices: slices.byIndex("port", key) };
+  }
+
+  /** The ElastiServices that one of these resolver ports leads to, or led to until a moment ago. */
   elastiServicesOfPorts(ports: Iterable<number>): StoredElastiService[] {
-    return [...ports].flatMap((port) => this.stores.elastiServices.byIndex("port", String(port)));
+    const found = new Set<StoredElastiService>();
+    for (const port of ports) {
+      for (const es of this.stores.elastiServices.byIndex("port", String(port))) found.add(es);
+      for (const slice of this.stores.slices.byIndex("port", String(port)))
+        for (const key of serviceKeysOf(slice))
+          for (const es of this.stores.elastiServices.byIndex("service", key)) found.add(es);
+    }
+    return [...found];
   }
 
   /** The slices of a Service, whoever made them. */

@@ -1,3 +1,4 @@
+import type { ServedRoute } from "@elasti/api";
 import { Metrics, silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
 import { StaticAuthenticator } from "../../src/elastiserver/auth.ts";
@@ -15,8 +16,8 @@ export interface World {
   readonly server: ElastiServer;
   readonly metrics: Metrics;
   readonly port: number;
-  /** A resolver with an open session that has said hello. */
-  join(id: string, ports?: number[]): Promise<TestResolver>;
+  /** A resolver with an open session that has said hello. @param routes what it says before, one line each */
+  join(id: string, ports?: number[], routes?: ServedRoute[][]): Promise<TestResolver>;
   close(): Promise<void>;
 }
 
@@ -59,9 +60,10 @@ export async function startWorld(
     server,
     metrics,
     port,
-    join: async (id, ports) => {
+    join: async (id, ports, routes = []) => {
       const resolver = await dialSession(port, id, "resolver-token");
       if (!(resolver instanceof TestResolver)) throw new Error(`refused: ${resolver.status} ${resolver.body}`);
+      for (const line of routes) resolver.send({ type: "routes", routes: line });
       return resolver.hello(ports);
     },
     close: async () => {

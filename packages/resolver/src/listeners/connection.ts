@@ -76,13 +76,17 @@ export function connectionOf(socket: Socket): Connection | undefined {
   return (socket as Tagged)[context];
 }
 
-/** The route of a connection: the one of its port, for as long as that leads to the same port of the same Service. */
+/**
+ * The route of a connection: the one of its port, for as long as that leads to the same port of the same Service. One that came
+ * when the port led nowhere has none: it was not meant for whoever got the port later.
+ */
 export function routeFor(
   { port, origin }: Connection,
   routeOf: (port: number) => Route | undefined,
 ): Route | undefined {
   const route = routeOf(port);
-  if (route === undefined || origin === undefined || route === origin) return route;
+  if (route === undefined || origin === undefined) return undefined;
+  if (route === origin) return route;
   const { service } = origin;
   const isSame =
     route.service.name === service.name && route.service.namespace === service.namespace && route.port === origin.port;

@@ -23,6 +23,10 @@ const notes: Readonly<Record<string, { severity: Severity; mend: string }>> = {
     severity: "warning",
     mend: "give that Service an ElastiService, too, or let its clients use this one",
   },
+  ResolverPortTaken: {
+    severity: "warning",
+    mend: "if it stays, see which Service the message names, and which of the two has the port in the ConfigMaps elasti-ports-*",
+  },
   PortsSkipped: { severity: "warning", mend: "let nobody rely on those ports while it sleeps" },
 };
 
