@@ -30,6 +30,7 @@ const processesOnly: Readonly<Record<string, string>> = {
   crash: "ends operators between two calls, by a proxy before the API server, which an installation does not have",
   environment: "starts the programs themselves, with environments that the chart would refuse",
   policies: "stops operators by a proxy before the API server, which an installation does not have",
+  ports: "lets the operator alone look after one namespace, and the chart lets resolvers serve the same ones",
   unreachable: "starts an operator itself, on an API server that is not there",
 };
 

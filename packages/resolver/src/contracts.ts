@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { ServedRoute, TrafficReport as ApiTrafficReport } from "@elasti/api";
+import type { TrafficReport as ApiTrafficReport, ServedRoute } from "@elasti/api";
 
 /** A pod that can take requests on one port. */
 export interface PodTarget {

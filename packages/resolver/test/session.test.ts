@@ -4,7 +4,14 @@ import { createServer, type IncomingMessage } from "node:http";
 import { createServer as createTcpServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
-import { parseSessionUp, SESSION_LINE_BYTES, SESSION_PING_MS, type ServedRoute, type SessionDown, type SessionUp } from "@elasti/api";
+import {
+  parseSessionUp,
+  SESSION_LINE_BYTES,
+  SESSION_PING_MS,
+  type ServedRoute,
+  type SessionDown,
+  type SessionUp,
+} from "@elasti/api";
 import { silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
 import type { ResolverView, SealAnswer, SilentReport, TrafficReport } from "../src/contracts.ts";

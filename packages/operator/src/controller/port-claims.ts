@@ -21,7 +21,8 @@ export function claimsIn(usersOf: (resolverPort: number) => PortUsers): PortClai
     isOthers(resolverPort, service) {
       const { elastiServices, slices } = usersOf(resolverPort);
       return (
-        elastiServices.some((es) => serviceOf(es) !== service) || slices.some((slice) => serviceOfSlice(slice) !== service)
+        elastiServices.some((es) => serviceOf(es) !== service) ||
+        slices.some((slice) => serviceOfSlice(slice) !== service)
       );
     },
     isFirst(resolverPort, service) {
@@ -37,6 +38,7 @@ const serviceOfSlice = ({ metadata: { namespace = "", labels } }: EndpointSlice)
   keyOf(namespace, labels?.[SERVICE_NAME_LABEL] ?? "");
 
 function byAge(a: ElastiService, b: ElastiService): number {
-  const age = ({ metadata }: ElastiService) => `${metadata.creationTimestamp ?? ""} ${metadata.namespace}/${metadata.name}`;
+  const age = ({ metadata }: ElastiService) =>
+    `${metadata.creationTimestamp ?? ""} ${metadata.namespace}/${metadata.name}`;
   return age(a) < age(b) ? -1 : 1;
 }

@@ -44,8 +44,11 @@ export interface OperatorWorld {
   elastiService(name: string, spec?: Partial<ElastiService["spec"]>, namespace?: string): Promise<Es>;
   /** Resolves with the ElastiService as soon as it fits. */
   until(name: string, fits: (es: Es) => boolean, namespace?: string): Promise<Es>;
-  /** A resolver that is listed by Kubernetes and has a session; it listens on whatever port routes name. */
-  resolver(name?: string): Promise<TestResolver>;
+  /**
+   * A resolver that is listed by Kubernetes and has a session; it listens on whatever port routes name.
+   * @param options.tells it begins as one of this version, which says what ports lead to; the test says it
+   */
+  resolver(name?: string, options?: { tells?: boolean }): Promise<TestResolver>;
   /** What a resolver posts because requests wait. */
   notify(svc: string): Promise<Response>;
   close(): Promise<void>;
@@ -151,7 +154,7 @@ export async function startOperator(
         return es !== undefined && fits(es) ? es : undefined;
       }, AbortSignal.timeout(8_000));
     },
-    async resolver(name = "resolver-0") {
+    async resolver(name = "resolver-0", { tells = false } = {}) {
       await client.create<EndpointSlice>(resources.endpointSlices, {
         apiVersion: "discovery.k8s.io/v1",
         kind: "EndpointSlice",
@@ -169,6 +172,7 @@ export async function startOperator(
       const resolver = await dialSession(port, name, "resolver-token");
       if (!(resolver instanceof TestResolver)) throw new TypeError(resolver.body);
       joined.push(resolver);
+      if (tells) resolver.send({ type: "routes", routes: [] });
       await resolver.hello([]);
       const ports = (): number[] =>
         seen.store.list().flatMap(({ status }) => (status?.routes ?? []).map(({ resolverPort }) => resolverPort));
