@@ -68,7 +68,7 @@ function routing({ prepared, memory, observation }: Description): ConditionUpdat
       type,
       status: "Unknown",
       reason: "NoResolver",
-      message: "no resolver listens on the ports of this service",
+      message: "no resolver serves this service on its ports",
     };
   }
   return { type, status: "True", reason: observation.mode, message: `resolvers: ${observation.resolvers}` };
