@@ -1,5 +1,5 @@
 import { type Clock, ElastiError, type Logger, type Metrics } from "@elasti/core";
-import { type KubeClient, RestMapper } from "@elasti/kube";
+import type { KubeClient } from "@elasti/kube";
 import { QueryClient, ServerPolicy } from "@elasti/scaling";
 import type { FastifyPluginAsync } from "fastify";
 import { TokenCallers, type TokenReviewer } from "./access/callers.ts";
@@ -123,7 +123,7 @@ export async function openPolicies(settings: PoliciesSettings, deps: PoliciesDep
       client: queries,
       settings: { defaultServer: prometheusUrl, defaultAuthorization: settings.prometheusAuthorization },
     }),
-    resource: new ResourceSource({ client, mapper: new RestMapper({ client, clock }), clock, keepMs }),
+    resource: new ResourceSource({ client, sources, clock, keepMs }),
     sql: new SqlSource({ connections: settings.sqlConnections, client, policy: allowed, clock, keepMs }),
     traffic: new TrafficSource(deps.traffic),
   });

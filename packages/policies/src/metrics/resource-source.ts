@@ -1,15 +1,29 @@
 import { type Clock, errorCode, errorText } from "@elasti/core";
-import { type Container, type KubeClient, type Pod, type RestMapper, resources, ScaleClient } from "@elasti/kube";
+import { type KubeClient, type Pod, resources, ScaleClient, type ScaleReference } from "@elasti/kube";
 import type { Static } from "typebox";
 import type { MetricSample, MetricTarget } from "../contracts.ts";
 import type { ResourceMetricSchema } from "../schema/policy.ts";
-import { parseQuantity } from "./quantity.ts";
-import { type MetricReason, unknownSample, valueSample } from "./sample.ts";
+import { type Measured, measuredPods, type PodMetrics, unmeasured, usageOf } from "./pod-usage.ts";
+import { unknownSample } from "./sample.ts";
 import { SharedAnswers } from "./shared-answers.ts";
+
+type Workload = NonNullable<MetricTarget["workload"]>;
+
+/** A workload as a watch has it. */
+type SeenWorkload =
+  | {
+      readonly kind: "found";
+      readonly ref: ScaleReference;
+      /** spec.replicas. */
+      readonly replicas: number;
+      readonly resourceVersion: string;
+    }
+  | { readonly kind: "missing" | "unknown"; readonly message: string };
 
 export interface ResourceSourceOptions {
   readonly client: KubeClient;
-  readonly mapper: RestMapper;
+  /** What is known of targets without asking. */
+  readonly sources: { workload(workload: Workload): SeenWorkload };
   readonly clock: Clock;
   /** What was measured of a target stands for so long, in ms: a round. */
   readonly keepMs: number;
@@ -19,49 +33,31 @@ export interface ResourceSourceOptions {
   readonly timeoutMs?: number;
 }
 
-type Resource = Static<typeof ResourceMetricSchema>["resource"];
-type Amounts = Readonly<Record<string, unknown>>;
-
-/** What is read of a PodMetrics of metrics.k8s.io. */
-interface PodMetrics {
-  readonly metadata?: { readonly name?: string };
-  readonly timestamp?: string;
-  readonly containers?: readonly { readonly name?: string; readonly usage?: Amounts }[];
-}
-interface MeasuredContainer extends Container {
-  readonly resources?: { readonly requests?: Amounts };
+/** The selector of a target's pods, as its scale had it at a version. */
+interface Selector {
+  readonly resourceVersion: string;
+  readonly text: string;
 }
 
-interface Unmeasured {
-  readonly kind: "unknown";
-  readonly reason: MetricReason;
-  readonly message: string;
-  readonly atMs: number;
-}
-type Measured = Unmeasured | { readonly kind: "pods"; readonly pods: readonly MeasuredPod[]; readonly atMs: number };
-interface MeasuredPod {
-  readonly name: string;
-  readonly containers: readonly MeasuredContainer[];
-  readonly usage: readonly Amounts[];
-}
-
-/** A pod that has just begun has not been measured yet, and is left out for so long. */
-const NEW_MS = 120_000;
-/** Measurements older than this are none. */
-const STALE_MS = 300_000;
 const MAX_PODS = 5_000;
 const PAGE = 500;
 
-/** CPU and memory of the pods of a target, as metrics.k8s.io has them. */
+/**
+ * CPU and memory of the pods of a target, as metrics.k8s.io has them. Two calls per target and round, for its pods and for what they
+ * use; none where it has no replicas. Which pods are its own is asked once for each version of the target that the watch sees.
+ */
 export class ResourceSource {
   readonly #options: ResourceSourceOptions;
+  readonly #maxTargets: number;
   readonly #scales: ScaleClient;
   readonly #answers: SharedAnswers<Measured>;
+  readonly #selectors = new Map<string, Selector>();
 
   constructor(options: ResourceSourceOptions) {
     this.#options = options;
     this.#scales = new ScaleClient(options.client);
     const { clock, keepMs, concurrency = 4, maxTargets = 10_000 } = options;
+    this.#maxTargets = maxTargets;
     this.#answers = new SharedAnswers({ clock, keepMs, concurrency, maxEntries: maxTargets });
   }
 
@@ -77,43 +73,65 @@ export class ResourceSource {
       apiVersion: target.api_version ?? "apps/v1",
       kind: target.kind ?? "Deployment",
     };
-    const { namespace, name, apiVersion, kind } = workload;
-    const key = JSON.stringify([namespace, apiVersion, kind, name]);
-    const measured = await this.#answers.get(key, (closed) => this.#measure(workload, closed), signal);
+    const measured = await this.#answers.get(keyOf(workload), (closed) => this.#measure(workload, closed), signal);
     if (measured === undefined) return unknownSample("TooManyQuestions", "too many targets are measured", nowMs);
     if (measured.kind === "unknown") return measured;
-    return resultOf(measured.pods, resource, statistic, measured.atMs);
+    return usageOf(measured.pods, resource, statistic, measured.atMs);
   }
 
   close(): Promise<void> {
     return this.#answers.close();
   }
 
-  async #measure(workload: NonNullable<MetricTarget["workload"]>, signal: AbortSignal): Promise<Measured> {
-    const { mapper, clock, timeoutMs = 10_000 } = this.#options;
-    const { namespace, name, apiVersion, kind } = workload;
+  async #measure(workload: Workload, signal: AbortSignal): Promise<Measured> {
+    const { sources, clock, timeoutMs = 10_000 } = this.#options;
+    const { namespace, name, kind } = workload;
+    const target = `${kind} ${namespace}/${name}`;
     const atMs = clock.now();
     const options = { signal, timeoutMs };
+    const noneRuns = unmeasured("PodMetricsMissing", `no pod of ${target} is running`, atMs);
     try {
-      const resource = await mapper.mapScalable({ apiVersion, kind });
-      const scale = await this.#scales.getScale({ resource, namespace, name }, options);
+      const seen = sources.workload(workload);
+      if (seen.kind !== "found") return unmeasured("TargetNotMeasurable", seen.message, atMs);
+      if (seen.replicas === 0) return noneRuns;
+      const selector = await this.#selectorOf(keyOf(workload), seen, options);
       // an empty one would be every pod of the namespace
-      if (scale.selector === undefined || scale.selector === "") {
-        return unmeasured("TargetNotMeasurable", `the scale of ${kind} ${namespace}/${name} names no pods`, atMs);
+      if (selector === "") {
+        return unmeasured("TargetNotMeasurable", `the scale of ${target} names no pods`, atMs);
       }
-      const pods = await this.#pods(namespace, scale.selector, options);
+      const pods = await this.#pods(namespace, selector, options);
       if (pods === undefined) return unmeasured("TargetNotMeasurable", `more than ${MAX_PODS} pods`, atMs);
       const running = pods.filter(
         ({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.phase === "Running",
       );
-      if (running.length === 0) {
-        return unmeasured("PodMetricsMissing", `no pod of ${kind} ${namespace}/${name} is running`, atMs);
-      }
-      return together(running, await this.#metrics(namespace, scale.selector, options), atMs);
+      if (running.length === 0) return noneRuns;
+      const metrics = await this.#metrics(namespace, selector, options);
+      if (typeof metrics === "string") return unmeasured("PodMetricsUnavailable", metrics, atMs);
+      return measuredPods(running, metrics, atMs);
     } catch (error) {
       signal.throwIfAborted();
       return unmeasured("TargetNotMeasurable", errorText(error), atMs);
     }
+  }
+
+  /** Empty: its scale has none. A scale is a part of its object: while that has the same version it has the same selector. */
+  async #selectorOf(
+    key: string,
+    { ref, resourceVersion }: Extract<SeenWorkload, { kind: "found" }>,
+    options: CallOptions,
+  ): Promise<string> {
+    const kept = this.#selectors.get(key);
+    if (kept?.resourceVersion === resourceVersion) return kept.text;
+    const scale = await this.#scales.getScale(ref, options);
+    const selector = { resourceVersion: scale.resourceVersion, text: scale.selector ?? "" };
+    // at the end, so that the one that has stood longest comes first
+    this.#selectors.delete(key);
+    this.#selectors.set(key, selector);
+    for (const oldest of this.#selectors.keys()) {
+      if (this.#selectors.size <= this.#maxTargets) break;
+      this.#selectors.delete(oldest);
+    }
+    return selector.text;
   }
 
   async #pods(namespace: string, labelSelector: string, options: CallOptions): Promise<Pod[] | undefined> {
@@ -157,59 +175,5 @@ interface CallOptions {
   readonly timeoutMs: number;
 }
 
-const unmeasured = (reason: MetricReason, message: string, atMs: number): Unmeasured => ({
-  kind: "unknown",
-  reason,
-  message,
-  atMs,
-});
-
-/** Pods with what was measured of them; every one that is not new must have been. */
-function together(pods: readonly Pod[], metrics: readonly PodMetrics[] | string, nowMs: number): Measured {
-  if (typeof metrics === "string") return unmeasured("PodMetricsUnavailable", metrics, nowMs);
-  const byName = new Map(metrics.map((one) => [one.metadata?.name, one]));
-  const measured: MeasuredPod[] = [];
-  for (const { metadata, spec, status } of pods) {
-    const { containers = [], timestamp } = byName.get(metadata.name) ?? {};
-    const stale = timestamp !== undefined && nowMs - Date.parse(timestamp) > STALE_MS;
-    if (containers.length > 0 && !stale) {
-      // those that stay beside the others are measured as they are
-      const beside = (spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === "Always");
-      const usage = containers.map((container) => container.usage ?? {});
-      measured.push({ name: metadata.name, containers: [...spec.containers, ...beside], usage });
-    } else if (!(nowMs - Date.parse(status?.startTime ?? "") < NEW_MS)) {
-      return unmeasured("PodMetricsMissing", `pod ${metadata.name} has not been measured`, nowMs);
-    }
-  }
-  if (measured.length === 0) return unmeasured("PodMetricsMissing", "no pod has been measured yet", nowMs);
-  return { kind: "pods", pods: measured, atMs: nowMs };
-}
-
-function resultOf(
-  pods: readonly MeasuredPod[],
-  resource: Resource,
-  statistic: "utilization" | "average_value",
-  atMs: number,
-): MetricSample {
-  let used = 0;
-  let requested = 0;
-  for (const { name, containers, usage } of pods) {
-    for (const amounts of usage) {
-      const amount = parseQuantity(amounts[resource]);
-      if (amount === undefined) {
-        return unknownSample("PodMetricsMissing", `${resource} of pod ${name} has not been measured`, atMs);
-      }
-      used += amount;
-    }
-    if (statistic === "average_value") continue;
-    for (const container of containers) {
-      const request = parseQuantity(container.resources?.requests?.[resource]);
-      if (request === undefined || request <= 0) {
-        const message = `container ${container.name} of pod ${name} requests no ${resource}`;
-        return unknownSample("ResourceRequestsMissing", message, atMs);
-      }
-      requested += request;
-    }
-  }
-  return valueSample(statistic === "utilization" ? (100 * used) / requested : used / pods.length, atMs);
-}
+const keyOf = ({ namespace, apiVersion, kind, name }: Workload): string =>
+  JSON.stringify([namespace, apiVersion, kind, name]);
