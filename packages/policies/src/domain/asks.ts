@@ -77,9 +77,13 @@ const orderOf = ({ rule, text }: RuleAsk): string => `${text}\n${rule.id}`;
 
 export const ruleName = (rule: PolicyRule): string => (rule.name === undefined ? "a rule" : `"${rule.name}"`);
 
+/** As people write it: 60.1313774, where floating point has 60.131377400000005. */
+const shown = (value: number | null | undefined): string =>
+  typeof value === "number" ? String(Number(value.toPrecision(12))) : "unknown";
+
 /** A condition with what was measured: `queue > 100 for 5m, is 250`. */
 function valued(condition: ConditionResult): string {
-  if (condition.parts === undefined) return `${condition.text}, is ${condition.value ?? "unknown"}`;
+  if (condition.parts === undefined) return `${condition.text}, is ${shown(condition.value)}`;
   const parts = condition.parts.filter((part) => part.held).map(valued);
   return parts.length > 3 ? `${parts.slice(0, 3).join("; ")} and ${parts.length - 3} more` : parts.join("; ");
 }

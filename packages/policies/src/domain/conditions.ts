@@ -123,13 +123,16 @@ function compare(leaf: Leaf, context: ConditionContext): ConditionResult {
   const { key, text } = factsOf(leaf);
   const sample = context.samples.get(metricKey(leaf.metric));
   if (sample === undefined || sample.kind === "unknown" || !Number.isFinite(sample.value)) {
-    const unknown =
-      sample === undefined ? "was not read" : sample.kind === "unknown" ? sample.message : `is ${sample.value}`;
+    const unknown = sample === undefined ? "was not read" : unknownText(sample);
     return { key, text, value: null, unknown: `${metricText(leaf.metric)}: ${unknown}`, met: false, held: false };
   }
   const met = compares(sample.value, leaf.operator, leaf.threshold);
   return { key, text, value: sample.value, met, held: false };
 }
+
+/** The reason is a heading of docs/troubleshooting.md. */
+const unknownText = (sample: MetricSample): string =>
+  sample.kind === "unknown" ? `${sample.reason}: ${sample.message}` : `is ${sample.value}`;
 
 function compares(value: number, operator: Operator, threshold: number): boolean {
   switch (operator) {

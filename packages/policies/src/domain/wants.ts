@@ -68,7 +68,7 @@ function wantOfRules(round: Round): Want {
     const reason = rules === 0 ? "there is no rule" : "no rule holds";
     if (unread === "") return { to: from, triggeredBy: null, reason };
     const heldBack: HeldBack = { by: "unknown", message: `${unread}; unknown data changes nothing` };
-    return { to: from, triggeredBy: null, reason: `${reason}; unknown: ${unread}`, heldBack };
+    return { to: from, triggeredBy: null, reason, heldBack };
   }
   const triggeredBy = `rule:${ask.rule.id}`;
   const reason = `${ask.text} wants ${ask.wants}${asks.conflict === undefined ? "" : `; ${asks.conflict}`}`;

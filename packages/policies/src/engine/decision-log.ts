@@ -50,7 +50,7 @@ export function decisionEntry(context: EntryContext, outcome: HistoryEntry["outc
     outcome,
     previous_replicas: previous,
     new_replicas: decision.desired_replicas,
-    reason: short(held === undefined || held === null ? decision.reason : `${decision.reason}; ${held.message}`),
+    reason: short(withMessage(decision.reason, held?.message ?? "")),
     dry_run: false,
   };
 }
@@ -88,5 +88,9 @@ function reasonOf({ decision, plan }: EntryContext): string {
   if (write?.bounds === undefined) return said;
   return `bounds become ${write.bounds.min} to ${write.bounds.max}: ${said}`;
 }
+
+/** Nothing is said twice. */
+const withMessage = (reason: string, message: string): string =>
+  reason.includes(message) ? reason : `${reason}; ${message}`;
 
 const short = (text: string): string => (text.length > maxReason ? `${text.slice(0, maxReason - 3)}...` : text);

@@ -12,6 +12,9 @@ describe("rules", () => {
     assert.equal(decision.desired_replicas, 4);
     assert.match(decision.triggered_by!, /^rule:/);
     assert.equal(decision.reason, '2 -> 4: "queue" (queue_depth > 100, is 150) wants 4');
+    // without what floating point adds to it
+    const { reason } = new Run(policyOf({ scale_up_rules: [up()] }), 2).step({ queue_depth: 110 * 1.1 });
+    assert.match(reason, /\(queue_depth > 100, is 121\)/);
     assert.equal(decision.held_back, null);
   });
 
@@ -64,7 +67,10 @@ describe("rules", () => {
     const decision = run.step({ queue_depth: undefined });
     assert.equal(decision.action, "none");
     assert.equal(decision.held_back?.by, "unknown");
-    assert.match(decision.held_back.message, /no answer/);
+    // with the reason that docs/troubleshooting.md has a heading for
+    assert.equal(decision.held_back.message, "a rule: queue_depth: timeout: no answer; unknown data changes nothing");
+    assert.equal(decision.rules[0]?.condition.unknown, "queue_depth: timeout: no answer");
+    assert.equal(decision.reason, "no rule holds");
   });
 
   it("are not lowered by one while another, that may need more, is unknown", () => {

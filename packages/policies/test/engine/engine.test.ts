@@ -49,6 +49,19 @@ suite("the engine", () => {
     assert.match(JSON.stringify(held[0]?.details), /"by":"cooldown"/);
   });
 
+  test("says once what it waits for, and what is not known", async () => {
+    await world.policy({ scale_up_rules: [upRule] });
+    world.replica();
+    await world.pass(intervalMs);
+    world.deployment("web", 1);
+    await world.pass(2 * intervalMs);
+    const said = (await world.history("decision")).map(({ reason }) => reason);
+    assert.deepEqual(said, [
+      "waiting for the target: default/web does not exist",
+      "no rule holds; a rule: load: Empty: no series; unknown data changes nothing",
+    ]);
+  });
+
   test("evaluates each policy once per interval", async () => {
     world.deployment("web", 1);
     for (let index = 0; index < 20; index += 1) {
