@@ -39,7 +39,7 @@ if (only.length === 0) {
 const everywhere = [
   "packages/*/test/**/*.test.ts",
   "test/{model,e2e,contract,alerts}/**/*.test.ts",
-  "test/keda/*.test.ts",
+  "test/{keda,metrics}/*.test.ts",
 ];
 const patterns = only.length > 0 ? only : everywhere;
 const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();

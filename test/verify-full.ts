@@ -2,7 +2,7 @@
  * `npm run verify:full`: everything with its full counts, one after another, because each of them wants both cores: all
  * tests (the model is explored within its full bounds there), 200 measured wakes, 200 sleeps under fire, and the suites and
  * benchmarks on a whole real Kubernetes, the newest and the oldest supported (root and Go are needed), with KEDA's real operator
- * on the newest. Ends with the last line of each; exit code 1 when one of them failed. Takes about an hour and a half on 2 cores.
+ * and the real metrics-server on the newest. Ends with the last line of each; exit code 1 when one of them failed. Takes about an hour and a half on 2 cores.
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
@@ -34,6 +34,7 @@ const parts: readonly Part[] = [
     env: { ELASTI_TEST_VERSION: "oldest" },
   },
   { name: "test:keda", file: join("keda", "real", "run.ts"), args: [] },
+  { name: "test:metrics", file: join("metrics", "real", "run.ts"), args: [] },
   { name: "bench:wake, real", file: join("bench", "wake.ts"), args: ["--cluster", "real", "--wakes", "60", "--json"] },
   {
     name: "bench:cycles, real",

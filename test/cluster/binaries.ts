@@ -75,11 +75,40 @@ export async function ensureKeda(say: (line: string) => void): Promise<KedaTools
   const variables = { [`${module}/version.Version`]: kedaVersion };
   const about = { name: "KEDA", version: kedaVersion, folder: "keda", variables, cost: "five minutes" };
   const operator = join(await ensureGoTools(about, say), "operator");
-  const folder = join(import.meta.dirname, "keda");
-  const { Dir } = JSON.parse(await run(goProgram(), "-C", folder, "mod", "download", "-json", module)) as {
+  return { version: kedaVersion, operator, module: await moduleFolder("keda", module) };
+}
+
+const metricsServerVersion = "0.9.0";
+const metricsServerModule = "sigs.k8s.io/metrics-server";
+
+export interface MetricsServerTools {
+  /** Path of the program. */
+  readonly program: string;
+  /** Its module as published, with the manifests of `manifests/base`. */
+  readonly module: string;
+}
+
+/** The real metrics-server, built where the cache has none. */
+export async function ensureMetricsServer(say: (line: string) => void): Promise<MetricsServerTools> {
+  const variables = { "k8s.io/client-go/pkg/version.gitVersion": `v${metricsServerVersion}` };
+  const about = {
+    name: "metrics-server",
+    version: metricsServerVersion,
+    folder: "metrics-server",
+    variables,
+    cost: "two minutes",
+  };
+  const program = join(await ensureGoTools(about, say), "metrics-server");
+  return { program, module: await moduleFolder("metrics-server", metricsServerModule) };
+}
+
+/** Where a module lies as it is published. @param folder of the go.mod that names it */
+async function moduleFolder(folder: string, module: string): Promise<string> {
+  const place = join(import.meta.dirname, folder);
+  const { Dir } = JSON.parse(await run(goProgram(), "-C", place, "mod", "download", "-json", module)) as {
     Dir: string;
   };
-  return { version: kedaVersion, operator, module: Dir };
+  return Dir;
 }
 
 /** CoreDNS, built where the cache has none. @returns its path */

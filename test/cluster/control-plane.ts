@@ -92,6 +92,7 @@ export class ControlPlane {
 
   startApiServer(): Promise<number> {
     const accounts = join(this.#certificates, "accounts.key");
+    const front = join(this.#certificates, "front-proxy");
     return this.#component("kube-apiserver", [
       `--etcd-servers=http://127.0.0.1:${etcdPort}`,
       `--cert-dir=${this.#certificates}`,
@@ -114,6 +115,13 @@ export class ControlPlane {
       `--kubelet-client-certificate=${this.kubeletClient}`,
       `--kubelet-client-key=${join(this.#certificates, "kubelet-client.key")}`,
       "--endpoint-reconciler-type=master-count",
+      // as whom it passes on what others serve in its place, as metrics-server does
+      `--proxy-client-cert-file=${front}.crt`,
+      `--proxy-client-key-file=${front}.key`,
+      `--requestheader-client-ca-file=${front}.crt`,
+      "--requestheader-username-headers=X-Remote-User",
+      "--requestheader-group-headers=X-Remote-Group",
+      "--requestheader-extra-headers-prefix=X-Remote-Extra-",
       // tests of one user's many requests are not about the fairness of the server
       "--max-requests-inflight=1000",
       "--max-mutating-requests-inflight=1000",
@@ -138,12 +146,15 @@ export class ControlPlane {
     });
     await writeFile(join(folder, "accounts.key"), pair.privateKey, { mode: 0o600 });
     await writeFile(join(folder, "accounts.pub"), pair.publicKey);
-    await run(
-      "openssl",
-      ...["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
-      ...["-keyout", join(folder, "kubelet-client.key"), "-out", this.kubeletClient],
-      ...["-subj", "/O=system:masters/CN=kube-apiserver", "-addext", "extendedKeyUsage=clientAuth"],
-    );
+    const clients = { "kubelet-client": "/O=system:masters/CN=kube-apiserver", "front-proxy": "/CN=front-proxy" };
+    for (const [name, subject] of Object.entries(clients)) {
+      await run(
+        "openssl",
+        ...["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        ...["-keyout", join(folder, `${name}.key`), "-out", join(folder, `${name}.crt`)],
+        ...["-subj", subject, "-addext", "extendedKeyUsage=clientAuth"],
+      );
+    }
     const lines = Object.entries(users).map(([user, group]) => {
       const token = randomBytes(16).toString("hex");
       this.#tokens.set(user as User, token);

@@ -54,6 +54,7 @@ export const rules: Readonly<Record<Component, readonly Rule[]>> = {
     rule("elasti.test", ["widgets/scale"], ["get", "patch", "update"]),
     rule("autoscaling", ["horizontalpodautoscalers"], read),
     rule("keda.sh", ["scaledobjects"], [...read, "patch", "update"]),
+    rule("metrics.k8s.io", ["pods"], ["list"]),
     rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
     rule("apiextensions.k8s.io", ["customresourcedefinitions"], read),
   ],

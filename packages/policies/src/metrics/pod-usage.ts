@@ -77,8 +77,9 @@ function unseenPart(
   nowMs: number,
 ): string | undefined {
   const pod = `pod ${metadata.name}`;
-  // before it began another had its name, as pods of a StatefulSet have one after another
-  if (containers.length === 0 || nowMs - measuredMs > STALE_MS || measuredMs < startedMs) return pod;
+  // until it began another had its name, as pods of a StatefulSet have one after another; both times are whole seconds, and what is
+  // measured of a pod is so over some of them
+  if (containers.length === 0 || nowMs - measuredMs > STALE_MS || measuredMs <= startedMs) return pod;
   // metrics-server leaves out a container whose counters went back, and says nothing of it
   const names = new Set(containers.map(({ name }) => name));
   const running = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].filter(
