@@ -1,15 +1,7 @@
 import { type ElastiService, keyOf, splitKey } from "@elasti/api";
-import { type Clock, type Component, ElastiError, errorText, Lifecycle, type Logger, type Metrics } from "@elasti/core";
-import { EventRecorder, type KubeClient, LeaderElector, RestMapper, ScaleClient, WorkQueue } from "@elasti/kube";
-import {
-  createScaler,
-  QueryClient,
-  ScaleHandler,
-  type Scaler,
-  ServerPolicy,
-  triggerQueryMetrics,
-  type Verdict,
-} from "@elasti/scaling";
+import { type Clock, type Component, Lifecycle, type Logger, type Metrics } from "@elasti/core";
+import { EventRecorder, type KubeClient, RestMapper, ScaleClient, WorkQueue } from "@elasti/kube";
+import { ScaleHandler, type Verdict } from "@elasti/scaling";
 import { AutoscalerWatch } from "./autoscalers/autoscaler-watch.ts";
 import { Autoscalers } from "./autoscalers/autoscalers.ts";
 import type { OperatorConfig } from "./config.ts";
@@ -33,6 +25,7 @@ import { SessionHub } from "./elastiserver/session-hub.ts";
 import { trafficSource } from "./elastiserver/traffic-source.ts";
 import { defaultPatience } from "./failures/evidence.ts";
 import { WakeMonitor } from "./failures/wake-monitor.ts";
+import { Leadership } from "./leadership.ts";
 import { ClusterView, type StoredElastiService } from "./lifecycle/cluster-view.ts";
 import { Memories } from "./lifecycle/memory.ts";
 import { Performer } from "./lifecycle/performer.ts";
@@ -44,7 +37,7 @@ import { countPhases, operatorMetrics, timed } from "./operator-metrics.ts";
 import { OperatorPolicies } from "./policies/policies.ts";
 import { type Journal, noJournal, noVotes, type PolicyVotes } from "./policy-hooks.ts";
 import { SleepLoop } from "./sleep-loop.ts";
-import { UnusableTriggers } from "./unusable-triggers.ts";
+import { TriggerScalers } from "./trigger-scalers.ts";
 import { Waker } from "./waker.ts";
 import { WorkToDo } from "./work-to-do.ts";
 
@@ -74,15 +67,11 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const common = { client, clock, logger, metrics };
   const watched = (name: string): boolean => watchNamespaces.length === 0 || watchNamespaces.includes(name);
 
-  /** Leading, and knowing what the leader before has written. */
-  let acting = false;
-  const leads = (): boolean => acting && elector.isLeader;
-
   const view = new ClusterView({ ...common, namespaces: watchNamespaces });
   const namespaceEnds = new NamespaceEnds({ ...common, namespaces: watchNamespaces });
   const hub = new SessionHub(
     { clock, logger, metrics },
-    { operator: config.podName, leader: () => elector.isLeader, maxSessions: config.maxSessions },
+    { operator: config.podName, leader: () => leadership.elected, maxSessions: config.maxSessions },
   );
   const resolverSet = new ResolverSet(resolverSlices({ ...common, namespace, service: config.resolverService }), () =>
     hub.resolvers().map(({ id }) => id),
@@ -107,16 +96,8 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const routing = new Routing(client, view);
   const status = new StatusWriter(client, view, clock);
   const memories = new Memories();
-  const queries = new QueryClient({
-    clock,
-    metrics: triggerQueryMetrics(metrics),
-    policy: new ServerPolicy([
-      ...config.allowedServers,
-      ...(config.defaultServer === "" ? [] : [config.defaultServer]),
-    ]),
-    keepMs: Math.min(1_000, config.pollingIntervalMs / 2),
-  });
   const traffic = trafficSource(hub, () => resolverSet.required(), clock);
+  const scalers = new TriggerScalers(config, { clock, metrics, traffic });
   const claims = claimsIn((resolverPort) => view.usersOfPort(resolverPort));
   const ports = new PortTable({ client, clock, logger, claims }, { namespace });
   const orphans = new Orphans({ client, view, routing, ports, logger });
@@ -138,15 +119,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     intervalMs: config.pollingIntervalMs,
     concurrency: config.pollConcurrency,
     elastiService: (key) => view.stores.elastiServices.getByKey(key),
-    scalerFor: (es): Scaler => {
-      const service = { namespace: es.metadata.namespace ?? "", name: es.spec.service };
-      try {
-        return createScaler(service, es.spec, { queries, traffic, prometheus: config, clock });
-      } catch (error) {
-        if (!(error instanceof ElastiError)) throw error;
-        return new UnusableTriggers(errorText(error), clock);
-      }
-    },
+    scalerFor: (es) => scalers.of(es),
     onVerdict: (key, verdict, news) => {
       observed.verdict(verdict);
       noteActivity(key, verdict);
@@ -215,7 +188,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   const observed = operatorMetrics(metrics, {
     byPhase: () =>
       countPhases(view.stores.elastiServices.list().filter(({ metadata }) => watched(metadata.namespace ?? ""))),
-    leading: () => elector.isLeader,
+    leading: () => leadership.elected,
     waiting: () => queue.waiting,
     failing: () => queue.failing,
   });
@@ -268,7 +241,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     monitor,
     clock,
     logger,
-    isLeader: leads,
+    isLeader: () => leadership.acts,
     limits: deps.limits ?? defaultLimits,
     onUndone: observed.sleepUndone,
     watchTriggers: (key) => sleepLoop.watch(key),
@@ -304,32 +277,22 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     },
   });
 
-  const elector = new LeaderElector({
+  const leadership = new Leadership(config, {
     client: deps.leaseClient ?? client,
     clock,
     logger,
-    namespace,
-    name: config.leaseName,
-    identity: deps.identity ?? `${config.podName}_${crypto.randomUUID().slice(0, 8)}`,
-    leaseDurationMs: config.leaseDurationMs,
-    renewDeadlineMs: config.leaseRenewDeadlineMs,
-    retryPeriodMs: config.leaseRetryMs,
-    onStartedLeading: async (signal) => {
-      // a watch that is behind could still show Serving where the last leader has a park on its way
-      await view.refresh(signal);
-      if (signal.aborted) return;
-      logger.info("leading");
+    identity: deps.identity,
+    // a watch that is behind could still show Serving where the last leader has a park on its way
+    catchUp: (signal) => view.refresh(signal),
+    onBegin: (signal) => {
       parts.reload();
       sleepLoop.start();
-      acting = true;
-      policies?.lead(signal, leads);
+      policies?.lead(signal, () => leadership.acts);
       work.enqueueAll();
       for (const key of orphans.all()) work.enqueueOrphan(key);
       autoscalers.enqueueOrphans();
     },
-    onStoppedLeading: () => {
-      logger.info("no longer leading");
-      acting = false;
+    onEnd: () => {
       memories.clear();
       monitor.clear();
       void sleepLoop.close();
@@ -362,7 +325,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
   lifecycle.add("client", { close: () => client.close() });
   lifecycle.add("lease-client", { close: () => deps.leaseClient?.close() });
   lifecycle.add("events", { close: () => recorder.close() });
-  lifecycle.add("queries", queries);
+  lifecycle.add("queries", scalers);
   lifecycle.add("scale", scale);
   if (policies !== undefined) lifecycle.add("policies", policies);
   if (authenticator !== undefined) lifecycle.add("server", serve(authenticator));
@@ -382,11 +345,11 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       queue.start(timed(reconciler, observed, clock));
       orphanQueue.start(async (key) => {
         const { namespace: ns, name } = splitKey(key);
-        if (leads()) await orphans.clean(ns, name);
+        if (leadership.acts) await orphans.clean(ns, name);
       });
       freedQueue.start(async (key) => {
         const { namespace: ns, name } = splitKey(key);
-        if (leads()) await autoscalers.restoreOrphan(ns, name);
+        if (leadership.acts) await autoscalers.restoreOrphan(ns, name);
       });
       work.enqueueAll();
     },
@@ -394,6 +357,6 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
       await Promise.all([queue.close(), orphanQueue.close(), freedQueue.close()]);
     },
   });
-  lifecycle.add("leader", { start: () => elector.start(), close: () => elector.close() });
+  lifecycle.add("leader", leadership);
   return lifecycle;
 }
