@@ -33,8 +33,8 @@ const columns = {
 
 /** Entries that one statement writes. */
 const BATCH = 1_000;
-/** As far as entries are counted for a total: beyond, counting costs more than its answer is worth. */
-export const COUNTED = 10_000;
+/** As far as entries are counted for a total: beyond, counting costs more than its answer is worth (10,000 of a million took 20 ms). */
+export const COUNTED = 1_000;
 /** Most entries of one target's rest. */
 const MAX_RESTS = 100_000;
 

@@ -528,11 +528,11 @@ export function storeContract(open: (clock: ManualClock) => Promise<Store>): voi
   it("counts as far as it is worth it, and says so", async () => {
     const namespace = `ns-${randomUUID()}`;
     const target = { namespace, name: "web" };
-    await store.history.append(Array.from({ length: 10_000 }, () => entry({ target_ref: target })));
+    await store.history.append(Array.from({ length: 1_000 }, () => entry({ target_ref: target })));
     const exact = await store.history.list({ namespace }, { limit: 1 });
-    assert.deepEqual([exact.total, exact.at_least], [10_000, undefined]);
+    assert.deepEqual([exact.total, exact.at_least], [1_000, undefined]);
     await store.history.append([entry({ target_ref: target })]);
     const more = await store.history.list({ namespace }, { limit: 1 });
-    assert.deepEqual([more.total, more.at_least], [10_000, true]);
+    assert.deepEqual([more.total, more.at_least], [1_000, true]);
   });
 }
