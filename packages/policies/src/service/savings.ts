@@ -5,6 +5,7 @@ import { type Savings, savingsOf } from "../domain/savings.ts";
 import { policyErrors } from "../errors.ts";
 import type { Policy, PolicyTarget } from "../schema/policy.ts";
 import type { Caller, Guard } from "./access.ts";
+import type { ElastiServiceStates } from "./elasti-services.ts";
 import { allPolicies, type PolicyService } from "./policies.ts";
 
 const dayMs = 86_400_000;
@@ -29,6 +30,7 @@ export class SavingsService {
   readonly #policies: PolicyService;
   readonly #repository: PolicyRepository;
   readonly #history: HistoryRepository;
+  readonly #elastiServices: Pick<ElastiServiceStates, "of">;
   readonly #guard: Guard;
   readonly #clock: Clock;
   /** A summary reads the history of every target; those who ask within a minute share one. */
@@ -38,12 +40,14 @@ export class SavingsService {
     policies: PolicyService;
     repository: PolicyRepository;
     history: HistoryRepository;
+    elastiServices: Pick<ElastiServiceStates, "of">;
     guard: Guard;
     clock: Clock;
   }) {
     this.#policies = deps.policies;
     this.#repository = deps.repository;
     this.#history = deps.history;
+    this.#elastiServices = deps.elastiServices;
     this.#guard = deps.guard;
     this.#clock = deps.clock;
     this.#summaries = new AnswerCache<SavingsSummary>(deps.clock, {
@@ -57,7 +61,7 @@ export class SavingsService {
   /** @throws ELASTI_POLICY_NOT_FOUND */
   async ofPolicy(caller: Caller, id: string, days: number): Promise<PolicySavings> {
     const policy = await this.#policies.allowed(caller, "get", id);
-    return this.#savings(pricedOf(policy), days);
+    return this.#savings(this.#priced(policy), days);
   }
 
   async summary(caller: Caller, days: number, namespace: string | undefined): Promise<SavingsSummary> {
@@ -68,15 +72,16 @@ export class SavingsService {
 
   async #summary(days: number, namespaces: readonly string[] | undefined): Promise<SavingsSummary> {
     const priced: Priced[] = [];
-    for await (const policy of allPolicies(this.#repository, namespaces)) priced.push(pricedOf(policy));
+    for await (const policy of allPolicies(this.#repository, namespaces)) priced.push(this.#priced(policy));
     const queue = new PQueue({ concurrency });
     const policies = await queue.addAll(priced.map((policy) => () => this.#savings(policy, days)));
     // several policies may be about one target: what it saved counts once
     const counted = new Map<string, Savings>();
-    for (const [index, { target }] of priced.entries()) {
+    for (const [index, { targets }] of priced.entries()) {
       const { savings } = policies[index]!;
+      const about = targets.at(-1);
       const key =
-        target === null ? "" : JSON.stringify([target.namespace, target.name, target.api_version, target.kind]);
+        about === undefined ? "" : JSON.stringify([about.namespace, about.name, about.api_version, about.kind]);
       if ((counted.get(key)?.money_saved ?? null) === null) counted.set(key, savings);
     }
     const total = { hours: 0, replicaHours: 0, money: 0 };
@@ -89,15 +94,30 @@ export class SavingsService {
     return { policies, policyCount: policies.length, total };
   }
 
-  async #savings({ id, name, target, price, usualReplicas }: Priced, days: number): Promise<PolicySavings> {
+  async #savings({ id, name, targets, price, usualReplicas }: Priced, days: number): Promise<PolicySavings> {
     const nowMs = this.#clock.now();
     const sinceMs = nowMs - days * dayMs;
-    const entries =
-      target === null
-        ? []
-        : await this.#history.sleepsOf(target, new Date(sinceMs).toISOString(), new Date(nowMs).toISOString());
+    const [since, until] = [new Date(sinceMs).toISOString(), new Date(nowMs).toISOString()];
+    const found = await Promise.all(targets.map((target) => this.#history.sleepsOf(target, since, until)));
+    const entries = found.flat().sort((a, b) => Date.parse(a.executed_at) - Date.parse(b.executed_at));
     const savings = savingsOf({ entries, sinceMs, untilMs: nowMs, nowMs, pricePerReplicaHour: price, usualReplicas });
     return { policyId: id, policyName: name, savings };
+  }
+
+  #priced(policy: Policy): Priced {
+    const { target_ref: target } = policy;
+    const asleep = this.#elastiServices.of(policy);
+    return {
+      id: policy.id,
+      name: policy.name,
+      targets: [
+        ...(target === null ? [] : [target]),
+        // what sleeps is written down by the name of the ElastiService
+        ...(asleep === undefined ? [] : [{ namespace: asleep.namespace, name: asleep.name, kind: "ElastiService" }]),
+      ],
+      price: policy.price_per_replica_hour,
+      usualReplicas: Math.max(1, policy.min_replicas),
+    };
   }
 }
 
@@ -105,15 +125,8 @@ export class SavingsService {
 interface Priced {
   readonly id: string;
   readonly name: string;
-  readonly target: PolicyTarget | null;
+  /** Objects by whose names sleeps are in history; the last one says what policies are about together. */
+  readonly targets: readonly PolicyTarget[];
   readonly price: number | null;
   readonly usualReplicas: number;
 }
-
-const pricedOf = (policy: Policy): Priced => ({
-  id: policy.id,
-  name: policy.name,
-  target: policy.target_ref,
-  price: policy.price_per_replica_hour,
-  usualReplicas: Math.max(1, policy.min_replicas),
-});

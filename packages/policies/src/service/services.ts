@@ -52,7 +52,7 @@ export function policyServices(deps: PolicyServicesDeps): PolicyServices {
     history: new HistoryService({ policies: repository, history, guard }),
     wakes: new WakeService({ policies, repository, elastiServices, access, clock, readyMs: deps.readyMs ?? 120_000 }),
     idle: new IdleService({ policies, repository, states, elastiServices, guard, clock }),
-    savings: new SavingsService({ policies, repository, history, guard, clock }),
+    savings: new SavingsService({ policies, repository, history, elastiServices, guard, clock }),
     overrides: new OverrideService({ overrides: deps.overrides, guard, clock }),
   };
 }

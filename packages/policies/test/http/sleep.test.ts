@@ -231,6 +231,28 @@ describe("savings", () => {
     }
   });
 
+  it("are those of the ElastiService that looks after a workload, whatever its name", async () => {
+    try {
+      const workload = { namespace: "shop", name: "storefront", api_version: "apps/v1", kind: "Deployment" };
+      const { id } = await world.made({
+        name: "front",
+        target_type: "workload",
+        target_ref: workload,
+        price_per_replica_hour: 0.5,
+      });
+      await world.made(about("web"));
+      world.sleepers.set("storefront", { name: "web" });
+      world.sleepers.set("web");
+      await world.store.history.append([slept("web", "sleep", -20), slept("web", "wake", -10)]);
+      const { body } = await world.call("GET", `/policies/${id}/savings?days=7`);
+      assert.deepEqual([body.total_scaled_to_zero_hours, body.estimated_savings], [10, 10]);
+      const summary = (await world.call("GET", "/savings/summary")).body;
+      assert.deepEqual([summary.policy_count, summary.total_scaled_to_zero_hours, summary.total_savings], [2, 10, 10]);
+    } finally {
+      await close();
+    }
+  });
+
   it("count a target once, however many policies are about it, and are a minute old at most", async () => {
     try {
       await world.made(about("web", { price_per_replica_hour: 0.5 }));
