@@ -9,6 +9,8 @@ export interface PolicyVote {
   readonly idle?: string;
   /** A window asks for at least so many, 1 or more: it wakes, and sleeping is not allowed. */
   readonly floor?: { readonly replicas: number; readonly message: string };
+  /** What policies ask for is not known: sleeping is not allowed until it is. */
+  readonly unknown?: string;
   /** Least of a wake, for whomever: what policies ask for while it is awake. */
   readonly awake?: number;
 }

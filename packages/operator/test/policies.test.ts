@@ -246,6 +246,29 @@ describe("an operator with a policy engine", () => {
     await deployment("web", ({ spec }) => spec.replicas === 3);
   });
 
+  it("lets nothing sleep as long as it cannot know what policies ask for", async () => {
+    const { world } = await start({
+      DATABASE_URL: "postgres://elasti:elasti@127.0.0.1:1/elasti",
+      ELASTI_SCALING_SQLITE_FILE: "",
+    });
+    await world.app("web", { replicas: 1 });
+    await world.elastiService("web");
+    const { status } = await world.until("web", (es) =>
+      (es.status?.conditions ?? []).some(({ reason }) => reason === "PoliciesUnknown"),
+    );
+    assert.equal(status?.phase, "Serving");
+  });
+
+  it("knows what policies ask for once all have been evaluated", async () => {
+    const { world } = await start();
+    await world.app("web", { replicas: 1 });
+    await world.elastiService("web");
+    const { status } = await world.until("web", (es) =>
+      (es.status?.conditions ?? []).some(({ type, reason }) => type === "Idle" && reason !== "PoliciesUnknown"),
+    );
+    assert.equal(status?.phase, "Serving");
+  });
+
   it("answers nobody whom it does not know", async () => {
     const { world } = await start({ ELASTI_SCALING_TOKEN: "" });
     const response = await fetch(`${world.url}/api/v1/scaling/policies`);

@@ -105,7 +105,7 @@ serve<EngineOptions>(async ({ databaseUrl, prometheusUrl, apiUrl, apiToken, toke
   const resolver = new TargetResolver(types, sources);
   const bounds = new BoundsExecutor({ client, sources });
   const recorder = new EventRecorder({ client, clock, logger, component: "bench" });
-  const votes = { vote: () => undefined };
+  const votes = { vote: () => undefined, settled: () => undefined };
   const evaluator = new Evaluator({
     ...{ clock, logger, resolver, sources, metrics: reader, votes, intervalMs, dryRun: false },
     executors: { scale: new ScaleExecutor(sources, scale), hpa: bounds, keda: bounds },

@@ -21,7 +21,9 @@ export interface Ruling {
    */
   readonly sleep: "asleep" | "pinned" | undefined;
   /** Why it may not sleep. */
-  readonly stay: { readonly reason: "Override" | "PolicyFloor"; readonly message: string } | undefined;
+  readonly stay:
+    | { readonly reason: "Override" | "PolicyFloor" | "PoliciesUnknown"; readonly message: string }
+    | undefined;
   /** Who wants it awake. */
   readonly wake: "override" | "policy" | undefined;
   /** Triggers and the enabled period wake nothing. */
@@ -49,10 +51,11 @@ export const overrideOf = ({ metadata }: Pick<ElastiService, "metadata">, nowMs:
 
 /** An override outranks policies: all but a floor, which lets them ask for more. */
 export function rulingOf(override: Override | undefined, vote: PolicyVote): Ruling {
-  const { floor, idle } = vote;
+  const { floor, idle, unknown } = vote;
   const policies: Ruling = {
     ...nothing,
     idle,
+    ...(unknown === undefined ? {} : { stay: { reason: "PoliciesUnknown", message: unknown } }),
     ...(floor === undefined ? {} : { stay: { reason: "PolicyFloor", message: floor.message }, wake: "policy" }),
   };
   if (override === undefined) return policies;

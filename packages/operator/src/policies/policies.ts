@@ -57,7 +57,10 @@ export class OperatorPolicies implements Component, Journal {
   constructor(config: OperatorConfig, deps: PolicyEngineDeps) {
     this.#config = config;
     this.#deps = deps;
-    this.votes = new VoteTable((namespace, target) => deps.view.elastiServicesOfTarget(namespace, target));
+    this.votes = new VoteTable({
+      ofTarget: (namespace, target) => deps.view.elastiServicesOfTarget(namespace, target),
+      all: () => deps.view.stores.elastiServices.list(),
+    });
     // who waits for it is told, and nobody may be waiting
     this.#loaded.promise.catch(() => {});
   }

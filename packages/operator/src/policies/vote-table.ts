@@ -9,17 +9,26 @@ interface Entry {
   readonly vote: Vote;
 }
 
+export interface VoteTableOptions {
+  /** Those whose target has a name. */
+  readonly ofTarget: (namespace: string, target: string) => readonly ElastiService[];
+  readonly all: () => readonly ElastiService[];
+}
+
+const UNKNOWN =
+  "not every scaling policy has been evaluated since this operator leads: one may ask for replicas at this hour";
+
 /** What the policies ask of the ElastiServices that name their targets, as the leader has evaluated them last. */
 export class VoteTable implements VoteSink, PolicyVotes {
   readonly #byPolicy = new Map<string, Entry>();
   /** By `namespace/name` of the workload. */
   readonly #byTarget = new Map<string, Map<string, Entry>>();
   readonly #listeners = new Set<(key: string) => void>();
-  readonly #namersOf: (namespace: string, target: string) => readonly ElastiService[];
+  readonly #elastiServices: VoteTableOptions;
+  #settled = false;
 
-  /** @param namersOf the ElastiServices whose target has a name */
-  constructor(namersOf: (namespace: string, target: string) => readonly ElastiService[]) {
-    this.#namersOf = namersOf;
+  constructor(elastiServices: VoteTableOptions) {
+    this.#elastiServices = elastiServices;
   }
 
   onChange(listener: (key: string) => void): void {
@@ -33,7 +42,15 @@ export class VoteTable implements VoteSink, PolicyVotes {
     if (before !== undefined && after !== undefined && isSame(before, after)) return;
     if (before !== undefined) this.#remove(before);
     if (after !== undefined) this.#add(after);
-    for (const one of [before, after]) if (one !== undefined) this.#tell(one.workload);
+    const { ofTarget } = this.#elastiServices;
+    for (const one of [before, after])
+      if (one !== undefined) this.#tell(ofTarget(one.workload.namespace, one.workload.name));
+  }
+
+  settled(known: boolean): void {
+    if (known === this.#settled) return;
+    this.#settled = known;
+    if (known) this.#tell(this.#elastiServices.all());
   }
 
   /** The policies that have a say in the target of an ElastiService. */
@@ -44,10 +61,12 @@ export class VoteTable implements VoteSink, PolicyVotes {
   of(es: ElastiService): PolicyVote {
     const votes = this.#entriesOf(es);
     const [first] = votes;
-    if (first === undefined) return {};
+    const unknown = this.#settled ? {} : { unknown: UNKNOWN };
+    if (first === undefined) return unknown;
     const highest = votes.reduce((most, one) => (one.vote.floor > most.vote.floor ? one : most));
     const { floor, reason } = highest.vote;
     return {
+      ...unknown,
       // who asks for the most capacity wins: all of them have to ask for zero
       ...(votes.every(({ vote }) => vote.idle) ? { idle: first.vote.reason } : {}),
       ...(floor >= 1 ? { floor: { replicas: floor, message: reason } } : {}),
@@ -61,8 +80,8 @@ export class VoteTable implements VoteSink, PolicyVotes {
     return [...all.values()].filter(({ workload }) => isSameTarget(workload, spec.scaleTargetRef));
   }
 
-  #tell({ namespace, name }: WorkloadReference): void {
-    for (const { metadata } of this.#namersOf(namespace, name)) {
+  #tell(elastiServices: readonly ElastiService[]): void {
+    for (const { metadata } of elastiServices) {
       for (const listener of this.#listeners) listener(keyOf(metadata.namespace ?? "", metadata.name));
     }
   }

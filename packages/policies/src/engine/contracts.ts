@@ -15,6 +15,8 @@ export interface Vote {
 export interface VoteSink {
   /** Replaces what the policy asked before; undefined: nothing any more. */
   vote(policyId: string, workload: WorkloadReference | undefined, vote: Vote | undefined): void;
+  /** Whether every policy has had its say since this replica leads. Until then nobody knows what a policy would forbid. */
+  settled(known: boolean): void;
 }
 
 /** Tells people who describe an object what was done to it. */

@@ -111,7 +111,8 @@ export class Evaluator {
     };
     if (plan.write === undefined || target.kind !== "found" || look.resolved.kind !== "found") {
       const state = { ...(plan.heldBack === undefined ? look.done : look.undone), arbitrated: plan.mark };
-      return this.#recorded(context, state, quietOutcome(look), settled);
+      const pending = look.resolved.kind === "unknown" ? { pending: true as const } : {};
+      return { ...this.#recorded(context, state, quietOutcome(look), settled), ...pending };
     }
     // as if it had been done, so that what is recorded is what would be
     if (isShadow) return this.#recorded(context, look.done, this.#deps.dryRun ? "dry_run" : "shadow", settled);

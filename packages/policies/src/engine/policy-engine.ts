@@ -52,6 +52,8 @@ interface Term {
   readonly mayWrite: () => boolean;
   readonly timetable: Timetable;
   readonly roster: Roster;
+  /** Those that have not had their say since the term began; undefined: nobody knows which there are. */
+  unheard: Set<string> | undefined;
 }
 
 /**
@@ -181,7 +183,7 @@ export class PolicyEngine {
     const slots = Math.max(1, Math.round(intervalMs / slotMs));
     const timetable = new Timetable({ intervalMs, slots, phaseMs: random() * intervalMs, nowMs: this.#clock.now() });
     const roster = new Roster(store.policies, timetable, (id) => this.#forget(id));
-    const term: Term = { signal, mayWrite, timetable, roster };
+    const term: Term = { signal, mayWrite, timetable, roster, unheard: undefined };
     this.#term = term;
     try {
       for (let upkeepAtMs = 0; !signal.aborted; ) {
@@ -200,6 +202,7 @@ export class PolicyEngine {
         .catch((error: unknown) => this.#logger.warn({ error: errorText(error) }, "states not kept"));
       await this.history.flush().catch((error: unknown) => this.#unwritten(error));
     } finally {
+      this.#options.votes.settled(false);
       this.#term = undefined;
       this.#paused = undefined;
       this.#keeper.end();
@@ -212,6 +215,10 @@ export class PolicyEngine {
     try {
       if (!this.#keeper.begun) await this.#keeper.begin();
       const changed = await term.roster.refresh();
+      if (term.unheard === undefined) {
+        term.unheard = new Set(term.roster.ids());
+        this.#heard(term);
+      }
       await this.#keeper.flush();
       await this.history.flush();
       await this.#purge();
@@ -234,11 +241,20 @@ export class PolicyEngine {
     const policy = term.roster.get(id);
     if (policy === undefined || term.signal.aborted || !term.mayWrite() || this.#paused !== undefined) return;
     try {
-      await this.#alone(id, () => this.#evaluated(policy, term));
+      const { pending = false } = await this.#alone(id, () => this.#evaluated(policy, term));
+      if (!pending) this.#heard(term, id);
     } catch (error) {
       if (term.signal.aborted) return;
       this.#failed(policy, error);
+      // one that cannot be evaluated is not waited for by all the others
+      if (this.#paused === undefined) this.#heard(term, id);
     }
+  }
+
+  /** One more policy has had its say. */
+  #heard({ unheard, signal }: Term, id?: string): void {
+    if (id !== undefined && unheard?.delete(id) !== true) return;
+    if (unheard?.size === 0 && !signal.aborted) this.#options.votes.settled(true);
   }
 
   /** One evaluation within its deadline, with what came of it kept. */
@@ -334,6 +350,7 @@ export class PolicyEngine {
   }
 
   #forget(id: string): void {
+    if (this.#term !== undefined) this.#heard(this.#term, id);
     this.#silence(id);
     this.#keeper.forget(id);
   }

@@ -231,6 +231,30 @@ suite("the engine", () => {
     assert.equal(floor(), undefined);
   });
 
+  test("says once every policy has had its say, one that cannot be evaluated too, and not while it is not known who scales a target", async () => {
+    world.deployment("web", 1);
+    world.cluster.elastiServices.push(elastiService);
+    await world.policy({ min_replicas: 1 });
+    await world.policy({ name: "slow", target_ref: { namespace: "default", name: "other" }, scale_up_rules: [upRule] });
+    world.deployment("other", 1);
+    world.readings.silent = true;
+    world.cluster.unsynced = true;
+    const replica = world.replica({ deadlineMs: 5_000 });
+    await world.pass(4_000);
+    assert.equal(replica.settled, false);
+    world.cluster.unsynced = false;
+    await world.pass(2 * intervalMs);
+    assert.equal(replica.settled, true);
+    await replica.stop();
+    assert.equal(replica.settled, false);
+  });
+
+  test("has every policy's say at once where there is none", async () => {
+    const replica = world.replica();
+    await world.pass(2_000);
+    assert.equal(replica.settled, true);
+  });
+
   test("removes history at the end of its time", async () => {
     world.deployment("web", 1);
     await world.policy({ scale_up_rules: [upRule], cooldown_seconds: 600 });
@@ -274,10 +298,14 @@ suite("an engine whose database goes away", () => {
     const state = (): string => replica.engine.health.state;
     assert.equal(state(), "running");
     database.away = true;
+    const next = world.replica({ store: database.store });
     world.readings.values.set("load", 12);
     await world.pass(2 * intervalMs);
     assert.equal(state(), "paused");
     assert.equal(web.replicas, 1);
+    // who has heard the policies goes by what they said, and who has not does not guess
+    assert.deepEqual([replica.settled, next.settled], [true, false]);
+    next.kill();
     database.away = false;
     await world.pass(intervalMs);
     assert.equal(state(), "running");

@@ -173,6 +173,8 @@ export interface Replica {
   readonly engine: PolicyEngine;
   readonly votes: Map<string, Vote>;
   readonly events: string[];
+  /** Every policy has had its say. */
+  readonly settled: boolean;
   /** Ends it in order. */
   stop(): Promise<void>;
   /** Loses the leadership as by a kill: nothing that it does from now on is written. */
@@ -226,10 +228,14 @@ export class World {
     const { dryRun = false, store = this.store } = options;
     const votes = new Map<string, Vote>();
     const events: string[] = [];
+    const state = { settled: false };
     const sink = {
       vote: (id: string, _workload: unknown, vote: Vote | undefined) => {
         if (vote === undefined) votes.delete(id);
         else votes.set(id, vote);
+      },
+      settled: (known: boolean) => {
+        state.settled = known;
       },
     };
     const resolver = new TargetResolver(TargetTypes.parse(), cluster);
@@ -268,6 +274,9 @@ export class World {
       engine,
       votes,
       events,
+      get settled() {
+        return state.settled;
+      },
       stop: async () => {
         term.abort(new Error("stopped"));
         await this.clock.advance(0);
