@@ -28,6 +28,7 @@ import { WakeMonitor } from "./failures/wake-monitor.ts";
 import { Leadership } from "./leadership.ts";
 import { ClusterView, type StoredElastiService } from "./lifecycle/cluster-view.ts";
 import { Memories } from "./lifecycle/memory.ts";
+import { overrideReader } from "./lifecycle/override-of.ts";
 import { Performer } from "./lifecycle/performer.ts";
 import { defaultLimits, type Limits } from "./lifecycle/phases.ts";
 import { Routing } from "./lifecycle/routing.ts";
@@ -157,7 +158,11 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     : undefined;
   const votes = policies?.votes ?? deps.votes ?? noVotes;
   const journal = policies ?? deps.journal ?? noJournal;
-  const wanted = wakeWanted((es) => autoscalers.wanted(es), votes, clock);
+  const overrideOf = overrideReader(clock, ({ metadata, spec }) => {
+    const target = cache.get({ namespace: metadata.namespace ?? "", ...spec.scaleTargetRef });
+    return target.found ? target.override : undefined;
+  });
+  const wanted = wakeWanted((es) => autoscalers.wanted(es), votes, overrideOf);
   const others = new OtherOperator({ client, clock, logger, namespaces: watchNamespaces });
   const gatherer = new FactsGatherer({
     view,
@@ -168,6 +173,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     verdicts: sleepLoop,
     memories,
     votes,
+    overrideOf,
     clock,
     verdictMaxAgeMs: 3 * config.pollingIntervalMs + 30_000,
     minGraceMs: 2 * config.scrapeIntervalMs,
@@ -235,6 +241,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     overrides: new OverrideKeeper({
       ...{ client, view, status, events, clock, logger },
       autoscaled: (es) => autoscalers.wanted(es).autoscaled,
+      overrideOf,
     }),
     leftAlone: new LeftAlone({ parts, status, events, clock, others }),
     events,
@@ -254,6 +261,7 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
     scale,
     status,
     autoscalers: { wanted, beforeWake: (es) => autoscalers.beforeWake(es) },
+    overrideOf,
     events,
     journal,
     clock,

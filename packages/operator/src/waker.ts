@@ -5,9 +5,9 @@ import type { ScaleHandler, TargetRef, WakeRequest } from "@elasti/scaling";
 import { operatorErrors } from "./errors.ts";
 import { type ClusterView, identityOf, type StoredElastiService } from "./lifecycle/cluster-view.ts";
 import type { Events, TargetView } from "./lifecycle/contracts.ts";
+import type { OverrideReader } from "./lifecycle/override-of.ts";
 import { phaseEntry } from "./lifecycle/phase-entry.ts";
 import { nextForWake, type Observation } from "./lifecycle/phases.ts";
-import { overrideOf } from "./lifecycle/ruling.ts";
 import type { StatusWriter } from "./lifecycle/status-writer.ts";
 import type { Journal } from "./policy-hooks.ts";
 
@@ -30,6 +30,7 @@ export interface WakerOptions {
   scale: ScaleHandler;
   status: StatusWriter;
   autoscalers: WakeAutoscalers;
+  overrideOf: OverrideReader;
   events: Events;
   journal?: Journal;
   clock: Clock;
@@ -202,7 +203,7 @@ export class Waker {
   #isPinned(es: StoredElastiService | undefined): boolean {
     // deleted, it is given back awake
     if (es === undefined || es.metadata.deletionTimestamp !== undefined) return false;
-    const found = overrideOf(es, this.#options.clock.now());
+    const { found } = this.#options.overrideOf(es);
     if (found.state !== "active") return false;
     return found.override.kind === "pin" && found.override.replicas === 0;
   }

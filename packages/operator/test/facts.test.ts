@@ -7,6 +7,7 @@ import { FactsGatherer } from "../src/controller/facts.ts";
 import { SessionHub } from "../src/elastiserver/session-hub.ts";
 import { ClusterView, type StoredElastiService } from "../src/lifecycle/cluster-view.ts";
 import { Memories } from "../src/lifecycle/memory.ts";
+import { overrideReader } from "../src/lifecycle/override-of.ts";
 import { MemoryKube } from "./kit/kube.ts";
 
 const es = (name: string, spec: Partial<ElastiService["spec"]> = {}, phase = "Serving"): StoredElastiService => ({
@@ -34,6 +35,7 @@ function gathererOver(all: readonly StoredElastiService[], heldFor?: string): Fa
     others: { obstacle: undefined },
     verdicts: { latest: () => undefined, look: () => Promise.reject(new TypeError("not asked here")) },
     memories: new Memories(),
+    overrideOf: overrideReader(clock, () => undefined),
     clock,
     verdictMaxAgeMs: 60_000,
     minGraceMs: 10_000,

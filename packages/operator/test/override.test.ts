@@ -32,6 +32,15 @@ describe("an override, and what policies say, to the operator", () => {
     world.client.patch<Es>(resources.elastiServices, "default", "web", "merge", {
       metadata: { annotations: { [OVERRIDE_ANNOTATION]: record } },
     });
+  const annotateTarget = (record: Record<string, unknown> | null) =>
+    world.client.patch<Deployment>(resources.deployments, "default", "web", "merge", {
+      metadata: {
+        annotations: {
+          [OVERRIDE_ANNOTATION]:
+            record === null ? null : JSON.stringify({ until: inMs(600_000), by: "ada", ...record }),
+        },
+      },
+    });
   const override = (record: Record<string, unknown>) =>
     annotate(JSON.stringify({ until: inMs(600_000), by: "ada", ...record }));
   const replicas = async () =>
@@ -169,6 +178,37 @@ describe("an override, and what policies say, to the operator", () => {
       (es) => condition(es, "OverrideInvalid")?.message.includes("replicas -7: kind pin") === true,
     );
     assert.equal(await replicas(), 0);
+  });
+
+  it("heeds one on the target as one of its own, which comes first", async () => {
+    await starts({ replicas: 0 });
+    await annotateTarget({ kind: "pin", replicas: 2 });
+    const woken = await world.until(
+      "web",
+      (es) => es.status?.phase === "Waking" && condition(es, "Override") !== undefined,
+    );
+    assert.equal(await replicas(), 2);
+    assert.match(condition(woken, "Override")?.message ?? "", /by ada, on the target$/);
+    await override({ kind: "pause" });
+    await world.until("web", (es) => condition(es, "Override")?.reason === "Pause");
+    await annotate(null);
+    await world.until("web", (es) => condition(es, "Override")?.reason === "Pin");
+    await annotateTarget({ kind: "pin", replicas: -1 });
+    const wrong = await world.until("web", (es) => condition(es, "OverrideInvalid") !== undefined);
+    assert.match(condition(wrong, "OverrideInvalid")?.message ?? "", /of the target changes nothing: replicas -1/);
+    await annotateTarget(null);
+    await world.until("web", (es) => condition(es, "OverrideInvalid") === undefined);
+  });
+
+  it("refuses requests of what is pinned asleep on its target", async () => {
+    await starts({ replicas: 0 });
+    await annotateTarget({ kind: "pin", replicas: 0 });
+    await world.until("web", (es) => es.status?.waking?.reason === "PinnedAsleep");
+    assert.equal((await world.notify("web")).status, 503);
+    assert.equal(await replicas(), 0);
+    await annotateTarget(null);
+    await world.until("web", (es) => es.status?.waking === undefined);
+    assert.equal((await world.notify("web")).status, 200);
   });
 
   it("wakes for a window's floor, at its size, and does not let it sleep", async () => {

@@ -6,6 +6,7 @@ import { ManualClock } from "@elasti/core/testing";
 import { kubeErrors, resources } from "@elasti/kube";
 import { ScaleHandler } from "@elasti/scaling";
 import { ClusterView, type StoredElastiService } from "../src/lifecycle/cluster-view.ts";
+import { overrideReader } from "../src/lifecycle/override-of.ts";
 import { phaseChange, StatusWriter } from "../src/lifecycle/status-writer.ts";
 import { Waker } from "../src/waker.ts";
 import { MemoryKube } from "./kit/kube.ts";
@@ -69,6 +70,7 @@ describe("a wake at a replica that does not lead", () => {
     });
     waker = new Waker({
       ...common,
+      overrideOf: overrideReader(clock, () => undefined),
       client,
       view,
       targets: {

@@ -1,4 +1,4 @@
-import { keyOf, OVERRIDE_ANNOTATION, specDefaults } from "@elasti/api";
+import { keyOf, specDefaults } from "@elasti/api";
 import { type Clock, errorText } from "@elasti/core";
 import type { EndpointSlice, Service } from "@elasti/kube";
 import { arbitrate, cooldownOf, enabledPeriodAt, type WakeReason } from "@elasti/scaling";
@@ -9,9 +9,10 @@ import type { TargetState, TargetView, Verdicts } from "../lifecycle/contracts.t
 import { maySleep, type SleepAnswer } from "../lifecycle/may-sleep.ts";
 import { type Memories, runOf } from "../lifecycle/memory.ts";
 import { type Facts, ourSlices, privateNameOf } from "../lifecycle/observe.ts";
+import type { OverrideReader } from "../lifecycle/override-of.ts";
 import { parkBar } from "../lifecycle/park-reverts.ts";
 import { isParked } from "../lifecycle/routing.ts";
-import { overrideOf, type Ruling, rulingOf } from "../lifecycle/ruling.ts";
+import { type Ruling, rulingOf } from "../lifecycle/ruling.ts";
 import { noVotes, type PolicyVotes } from "../policy-hooks.ts";
 import { cooldownMsOf } from "../sleep-loop.ts";
 import { namesService } from "./contention.ts";
@@ -35,6 +36,7 @@ export interface FactsOptions {
   verdicts: Verdicts;
   memories: Memories;
   votes?: Pick<PolicyVotes, "of">;
+  overrideOf: OverrideReader;
   clock: Clock;
   /** A verdict older than this says nothing about now, in ms. */
   verdictMaxAgeMs: number;
@@ -66,7 +68,7 @@ export class FactsGatherer {
 
   /** What its override and the policies have to say now. */
   rulingOf(es: StoredElastiService): Ruling {
-    const found = overrideOf(es, this.#options.clock.now());
+    const { found } = this.#options.overrideOf(es);
     const override = found.state === "active" ? found.override : undefined;
     return rulingOf(override, (this.#options.votes ?? noVotes).of(es));
   }
@@ -151,8 +153,7 @@ export class FactsGatherer {
       return undefined;
     }
     // decided on what was there before, it would take what a person did just now for a change that came after
-    if (target.kind !== "found" || memory.overrideRead !== es.metadata.annotations?.[OVERRIDE_ANNOTATION])
-      return undefined;
+    if (target.kind !== "found" || memory.overrideRead !== this.#options.overrideOf(es).record) return undefined;
     if (es.metadata.deletionTimestamp !== undefined || target.replicas === 0) return undefined;
     const { autoscaled } = this.#options.autoscalers.wanted(es);
     const result = arbitrate([intent], {
@@ -222,7 +223,7 @@ export class FactsGatherer {
       run: runOf(es, memory, ruling.sleep),
       autoscalerDue: this.#options.autoscalers.due(es),
     };
-    const record = es.metadata.annotations?.[OVERRIDE_ANNOTATION];
+    const { record } = this.#options.overrideOf(es);
     return {
       facts,
       target,

@@ -1,11 +1,12 @@
 import { FIELD_MANAGER, OVERRIDE_ANNOTATION, type Waking } from "@elasti/api";
 import { type Clock, errorText, type Logger } from "@elasti/core";
 import { isConflict, type KubeClient, resources } from "@elasti/kube";
-import { type OverrideKind, type OverrideState, overrideText, problemsText } from "@elasti/scaling";
+import { type OverrideKind, type OverrideState, overrideAt, overrideText, problemsText } from "@elasti/scaling";
 import type { ClusterView, StoredElastiService } from "../lifecycle/cluster-view.ts";
 import type { EventReason, Events } from "../lifecycle/contracts.ts";
 import type { ServiceMemory } from "../lifecycle/memory.ts";
-import { overrideOf, PINNED_ASLEEP, pinnedWaking } from "../lifecycle/ruling.ts";
+import type { FoundOverride, OverrideReader } from "../lifecycle/override-of.ts";
+import { PINNED_ASLEEP, pinnedWaking } from "../lifecycle/ruling.ts";
 import type { StatusWriter } from "../lifecycle/status-writer.ts";
 import { cut } from "./conditions.ts";
 import type { Warning } from "./parts.ts";
@@ -22,16 +23,18 @@ const reasons: Readonly<Record<OverrideKind, string>> = {
 };
 
 /** What status says of the override. @param autoscaled somebody else has the replicas from one up */
-export function overrideNotes(found: OverrideState, autoscaled: boolean): Warning[] {
+export function overrideNotes({ found, onTarget }: FoundOverride, autoscaled: boolean): Warning[] {
   if (found.state === "invalid") {
-    const message = `the annotation ${OVERRIDE_ANNOTATION} changes nothing: ${problemsText(found.problems)}`;
+    const of = onTarget ? " of the target" : "";
+    const message = `the annotation ${OVERRIDE_ANNOTATION}${of} changes nothing: ${problemsText(found.problems)}`;
     return [{ type: "OverrideInvalid", reason: "OverrideInvalid", message, exact: true }];
   }
   if (found.state !== "active") return [];
   const { override } = found;
   const left = autoscaled && "replicas" in override && override.replicas > 0;
   const but = left ? " (awake, its autoscaler has the replicas, and they are left to it)" : "";
-  const message = `${overrideText(override)}${but}`;
+  const where = onTarget ? ", on the target" : "";
+  const message = `${overrideText(override)}${where}${but}`;
   return [{ type: "Override", reason: reasons[override.kind], message, exact: true }];
 }
 
@@ -44,6 +47,7 @@ export interface OverrideKeeperOptions {
   readonly logger: Logger;
   /** Whether somebody else has the replicas of a target from one up. */
   readonly autoscaled: (es: StoredElastiService) => boolean;
+  readonly overrideOf: OverrideReader;
 }
 
 /** What overrides ask for beside sleeping and waking: to be told of, to be shown to resolvers, and to be taken off when they are over. */
@@ -56,7 +60,7 @@ export class OverrideKeeper {
 
   /** What status says of the override. */
   notes(es: StoredElastiService): Warning[] {
-    return overrideNotes(this.#of(es), this.#options.autoscaled(es));
+    return overrideNotes(this.#options.overrideOf(es), this.#options.autoscaled(es));
   }
 
   /** Milliseconds until time alone changes it, or until somebody has to look again. */
@@ -104,12 +108,13 @@ export class OverrideKeeper {
 
   /**
    * Takes off what is over. Best effort: what stays is harmless. One that is put there again, perhaps out of a repository, is
-   * not fought over.
+   * not fought over, and one on the target is left to whoever put it there.
    * @throws ELASTI_KUBE_CONFLICT
    */
   async remove(es: StoredElastiService, memory: ServiceMemory): Promise<void> {
     const record = es.metadata.annotations?.[OVERRIDE_ANNOTATION];
-    if (record === undefined || memory.overrideRemoved === record || this.#of(es).state !== "expired") return;
+    if (record === undefined || memory.overrideRemoved === record) return;
+    if (overrideAt(record, this.#options.clock.now()).state !== "expired") return;
     memory.overrideRemoved = record;
     const { client, view, logger } = this.#options;
     const { namespace, name, resourceVersion } = es.metadata;
@@ -129,6 +134,6 @@ export class OverrideKeeper {
   }
 
   #of(es: StoredElastiService): OverrideState {
-    return overrideOf(es, this.#options.clock.now());
+    return this.#options.overrideOf(es).found;
   }
 }

@@ -1,14 +1,7 @@
-import { type ElastiService, OVERRIDE_ANNOTATION, type Waking } from "@elasti/api";
-import type { Clock } from "@elasti/core";
-import {
-  type Intent,
-  type Override,
-  type OverrideState,
-  overrideAt,
-  overrideIntent,
-  overrideText,
-} from "@elasti/scaling";
+import type { ElastiService, Waking } from "@elasti/api";
+import { type Intent, type Override, overrideIntent, overrideText } from "@elasti/scaling";
 import type { PolicyVote, PolicyVotes } from "../policy-hooks.ts";
+import type { OverrideReader } from "./override-of.ts";
 
 /** Reason of `status.waking` by which resolvers know that requests are refused, and not because something failed. */
 export const PINNED_ASLEEP = "PinnedAsleep";
@@ -44,10 +37,6 @@ const nothing: Ruling = {
   intent: undefined,
   by: undefined,
 };
-
-/** The override of an ElastiService at a moment. */
-export const overrideOf = ({ metadata }: Pick<ElastiService, "metadata">, nowMs: number): OverrideState =>
-  overrideAt(metadata.annotations?.[OVERRIDE_ANNOTATION], nowMs);
 
 /** An override outranks policies: all but a floor, which lets them ask for more. */
 export function rulingOf(override: Override | undefined, vote: PolicyVote): Ruling {
@@ -94,10 +83,10 @@ interface Wanted {
 export function wakeWanted(
   ofTarget: (es: ElastiService) => Wanted,
   votes: Pick<PolicyVotes, "of">,
-  clock: Clock,
+  overrideOf: OverrideReader,
 ): (es: ElastiService) => Wanted {
   return (es) => {
-    const found = overrideOf(es, clock.now());
+    const { found } = overrideOf(es);
     const { replicas, autoscaled } = ofTarget(es);
     const override = found.state === "active" ? found.override : undefined;
     return { replicas: wakeReplicas(override, votes.of(es), replicas), autoscaled };

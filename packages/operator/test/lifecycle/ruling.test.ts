@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { API_VERSION, KIND, OVERRIDE_ANNOTATION } from "@elasti/api";
 import { ManualClock } from "@elasti/core/testing";
 import type { Override } from "@elasti/scaling";
+import { overrideReader } from "../../src/lifecycle/override-of.ts";
 import { pinnedWaking, rulingOf, wakeReplicas, wakeWanted } from "../../src/lifecycle/ruling.ts";
 import type { PolicyVote } from "../../src/policy-hooks.ts";
 
@@ -70,7 +71,11 @@ describe("the replicas of a wake", () => {
     const end = new Date(clock.now() + 1_000).toISOString();
     const record = JSON.stringify({ kind: "at-least", replicas: 5, until: end, by });
     const annotations = { [OVERRIDE_ANNOTATION]: record };
-    const wanted = wakeWanted(() => ({ replicas: 1, autoscaled: true }), { of: () => ({}) }, clock);
+    const wanted = wakeWanted(
+      () => ({ replicas: 1, autoscaled: true }),
+      { of: () => ({}) },
+      overrideReader(clock, () => undefined),
+    );
     const scaleTargetRef = { apiVersion: "apps/v1", kind: "Deployment", name: "web" };
     const es = {
       apiVersion: API_VERSION,
