@@ -8,15 +8,18 @@ import { type ClusterView, identityOf, type StoredElastiService } from "../lifec
 import type { Events, TargetState } from "../lifecycle/contracts.ts";
 import { failureOf } from "../lifecycle/failure.ts";
 import type { SleepAnswer } from "../lifecycle/may-sleep.ts";
-import { type Memories, noteAsleep, noteUndone, type ServiceMemory } from "../lifecycle/memory.ts";
+import type { Memories, ServiceMemory } from "../lifecycle/memory.ts";
 import { needsFreshTarget, observe, ourSlices } from "../lifecycle/observe.ts";
-import type { Performer, Subject } from "../lifecycle/performer.ts";
+import type { Performer } from "../lifecycle/performer.ts";
 import { clientMode, type Limits, next, type Observation, type Step } from "../lifecycle/phases.ts";
 import type { Routing } from "../lifecycle/routing.ts";
+import { noteCompleted, noteGivenUp, type UndoneCause } from "../lifecycle/sleep-end.ts";
 import type { StatusChange, StatusWriter } from "../lifecycle/status-writer.ts";
+import type { Subject } from "../lifecycle/subject.ts";
 import type { Contention } from "./contention.ts";
 import { activityToWrite, describe } from "./describe.ts";
 import type { FactsGatherer } from "./facts.ts";
+import { Follower } from "./follower.ts";
 import type { LeftAlone } from "./left-alone.ts";
 import type { OverrideKeeper } from "./overrides.ts";
 import type { Parts, Prepared } from "./parts.ts";
@@ -52,7 +55,7 @@ export interface ReconcilerOptions {
   isLeader: () => boolean;
   limits: Limits;
   /** A sleep that was begun was not completed. */
-  onUndone: (cause: "activity" | "routing" | "seal" | "other") => void;
+  onUndone: (cause: UndoneCause) => void;
   /** Takes up the triggers of a service, or lets them go. */
   watchTriggers: (key: string) => void;
   forgetTriggers: (key: string) => void;
@@ -67,9 +70,11 @@ export interface PassResult extends WorkResult {
 /** Brings one ElastiService to what it should be: level-based, one step at a time, each decided on what is there now. */
 export class ElastiServiceReconciler {
   readonly #options: ReconcilerOptions;
+  readonly #follower: Follower;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#follower = new Follower(options);
   }
 
   /** @param key `namespace/name` of the ElastiService */
@@ -86,7 +91,10 @@ export class ElastiServiceReconciler {
     const current = view.elastiServices.get(namespace, name);
     // let go by us, and the watch has yet to tell
     if (current === undefined) return {};
-    if (!isLeader()) return await this.#follow(current);
+    if (!isLeader()) {
+      await this.#follower.follow(current);
+      return {};
+    }
     try {
       if (await leftAlone.takes(current)) return {};
       const result = await this.#lead(key, current);
@@ -310,34 +318,20 @@ export class ElastiServiceReconciler {
     return !this.#options.scale.raisedSince(target.ref, asleep);
   }
 
+  /** Before the step, which ends the run. */
   #noteStep(key: string, step: Step, o: Observation, { ruling }: Subject): void {
-    if (step.do !== "set-phase") return;
-    const memory = this.#options.memories.of(key);
-    const leavesSleep =
-      (o.phase === "Draining" || o.phase === "Sealed") && step.phase !== "Sealed" && step.phase !== "Asleep";
-    if (!leavesSleep) return;
+    const { memories, clock, logger, onUndone } = this.#options;
+    const memory = memories.of(key);
+    const cause = noteGivenUp(step, o, memory, clock.now(), ruling.sleep !== undefined);
+    if (cause === undefined) return;
+    onUndone(cause);
     const { run } = memory;
-    const byActivity = (run?.requestsSeen ?? 0) > 0 || o.wantsAwake || run?.look === "not-idle" || o.fence === "landed";
-    // a sleep that nobody leads any more, because its leader died or its spec was changed, has not failed
-    // asked for by a person, it would be begun again at once, whatever came
-    const ordered = ruling.sleep !== undefined;
-    if (run !== undefined || byActivity) noteUndone(memory, this.#options.clock.now(), byActivity && !ordered);
-    this.#options.onUndone(
-      byActivity ? "activity" : run?.proof === "failed" ? "routing" : run?.seal === "refused" ? "seal" : "other",
-    );
-    const refused = run?.zero === "refused" ? failureOf(run.zeroRefusal) : undefined;
-    if (refused?.missing !== undefined) memory.missingRight = refused.message;
-    if (run?.proof === "failed")
-      memory.routingProblem = {
-        reason: "RoutingUnsupported",
-        message: `not proven that traffic reaches the resolvers: ${run.proofDetail}`,
-      };
-    else if (run?.seal === "refused") this.#options.logger.info({ key, reason: run.sealDetail }, "seal refused");
+    if (run?.proof !== "failed" && run?.seal === "refused")
+      logger.info({ key, reason: run.sealDetail }, "seal refused");
   }
 
   #noteDone(key: string, step: Step, o: Observation): void {
-    const memory = this.#options.memories.of(key);
-    if (step.do === "set-phase" && step.phase === "Asleep" && o.phase === "Sealed") noteAsleep(memory);
+    noteCompleted(step, o, this.#options.memories.of(key));
     if (step.do !== "set-phase")
       this.#options.logger.debug(
         { key, phase: o.phase, epoch: o.epoch, reason: step.do },
@@ -362,27 +356,6 @@ export class ElastiServiceReconciler {
     } catch (failure) {
       logger.debug({ namespace, service: es.spec.service, error: errorText(failure) }, "status could not be written");
     }
-  }
-
-  /** Not the leader: only drops resolvers that are gone from slices that stand. */
-  async #follow(es: StoredElastiService): Promise<PassResult> {
-    const { view, routing, parts, logger } = this.#options;
-    const namespace = es.metadata.namespace ?? "";
-    const service = view.services.get(namespace, es.spec.service);
-    if (service === undefined || es.status?.routes === undefined) return {};
-    const listed = parts.listed(es, service, es.status.routes);
-    const ours = ourSlices(
-      view.slicesOf(namespace, es.spec.service),
-      listed.slices.map(({ metadata }) => metadata.name),
-    );
-    if (ours.length === 0 || listed.resolvers.length === 0 || !parts.listsTheGone(ours)) return {};
-    try {
-      await routing.writeSlices(ours, listed.slices);
-    } catch (error) {
-      if (!isConflict(error)) throw error;
-      logger.debug({ namespace, service: es.spec.service }, "the slice was written by another replica");
-    }
-    return {};
   }
 
   async #withFinalizer(es: StoredElastiService): Promise<StoredElastiService> {

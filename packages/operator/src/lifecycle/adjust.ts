@@ -3,7 +3,7 @@ import { kubeErrors } from "@elasti/kube";
 import type { ScaleHandler } from "@elasti/scaling";
 import type { Journal } from "../policy-hooks.ts";
 import type { Events } from "./contracts.ts";
-import type { Subject } from "./performer.ts";
+import type { Subject } from "./subject.ts";
 
 export interface AdjustDeps {
   readonly scale: Pick<ScaleHandler, "set" | "latest">;

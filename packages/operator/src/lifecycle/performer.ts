@@ -1,45 +1,19 @@
-import type { Waking } from "@elasti/api";
-import { type Clock, errorText, type Logger } from "@elasti/core";
-import type { EndpointSlice, Service } from "@elasti/kube";
-import type { AutoscalerStage, ScaleHandler, WakeReason } from "@elasti/scaling";
+import { errorText, type Logger } from "@elasti/core";
+import type { AutoscalerStage, ScaleHandler } from "@elasti/scaling";
 import type { SessionHub } from "../elastiserver/session-hub.ts";
 import type { Journal } from "../policy-hooks.ts";
 import { adjust } from "./adjust.ts";
 import { identityOf, type StoredElastiService } from "./cluster-view.ts";
 import { withRaise } from "./contest.ts";
-import type { Events, TargetState, Verdicts } from "./contracts.ts";
+import type { Events } from "./contracts.ts";
 import { isRefused } from "./failure.ts";
 import { phaseEntry } from "./phase-entry.ts";
 import type { Observation, Step } from "./phases.ts";
 import type { Routing } from "./routing.ts";
-import type { Ruling } from "./ruling.ts";
+import { RunWork, type RunWorkOptions } from "./run-work.ts";
 import { Run } from "./sleep-run.ts";
 import type { StatusChange, StatusWriter } from "./status-writer.ts";
-
-/** What a step is performed on. */
-export interface Subject {
-  /** `namespace/name` of the ElastiService. */
-  readonly key: string;
-  readonly es: StoredElastiService;
-  readonly service: Service | undefined;
-  readonly ourSlices: readonly EndpointSlice[];
-  readonly desiredSlices: readonly EndpointSlice[];
-  readonly target: TargetState;
-  /** Names of the resolvers that the slice lists. */
-  readonly listed: readonly string[];
-  /** Names of every resolver that may carry a request: they all must hold. */
-  readonly required: readonly string[];
-  readonly wakeReason: WakeReason;
-  /** No other ElastiService has the same target. */
-  readonly alone: boolean;
-  /** Somebody else raised the target from zero while it was asleep. */
-  readonly raisedByOthers: boolean;
-  readonly ruling: Ruling;
-  /** While requests are to be refused. */
-  readonly pinned: Waking | undefined;
-  /** Replicas that an override asks for. */
-  readonly adjustTo: number | undefined;
-}
+import type { Subject } from "./subject.ts";
 
 type Doable = Exclude<Step, { do: "wait" }>;
 
@@ -57,18 +31,13 @@ export interface Memory {
   parkedUid: string | undefined;
 }
 
-export interface PerformerOptions {
+export interface PerformerOptions extends RunWorkOptions {
   routing: Routing;
   status: StatusWriter;
   scale: ScaleHandler;
   hub: SessionHub;
-  verdicts: Verdicts;
   events: Events;
-  clock: Clock;
   logger: Logger;
-  graceMsOf: (es: StoredElastiService) => number;
-  proofTimeoutMs: number;
-  sealTimeoutMs: number;
   /** Resource version to sleep from, of the target; shared by ElastiServices that share it. */
   readTarget: (subject: Subject) => Promise<string | undefined>;
   /** Replicas that a wake asks for, and whether an autoscaler has them from one up. */
@@ -78,16 +47,16 @@ export interface PerformerOptions {
   release: (subject: Subject) => Promise<void>;
   onPhase: (from: string | undefined, to: string) => void;
   journal?: Journal;
-  /** Something that a step waits for has come. */
-  enqueue: (key: string) => void;
 }
 
-/** Performs one step of the protocol. What takes long (proof, grace, second look, seal) goes on by itself and enqueues. */
+/** Performs one step of the protocol. */
 export class Performer {
   readonly #options: PerformerOptions;
+  readonly #work: RunWork;
 
   constructor(options: PerformerOptions) {
     this.#options = options;
+    this.#work = new RunWork(options);
   }
 
   /**
@@ -120,18 +89,18 @@ export class Performer {
       case "fence-service":
         return await routing.fence(service!, epoch);
       case "start-proof":
-        return this.#prove(subject, memory.run!);
+        return this.#work.prove(subject, memory.run!);
       case "start-grace":
-        return this.#grace(subject, memory.run!);
+        return this.#work.grace(subject, memory.run!);
       case "look-again":
-        return this.#look(subject, memory.run!);
+        return this.#work.look(subject, memory.run!);
       case "read-target":
         memory.run!.targetVersion = await this.#options.readTarget(subject);
         // no version that is safe to sleep from: another time
         if (memory.run!.targetVersion === undefined) memory.run!.look = "not-idle";
         return;
       case "start-seal":
-        return this.#seal(subject, memory.run!);
+        return this.#work.seal(subject, memory.run!);
       case "zero": {
         const run = memory.run!;
         if (target.kind !== "found" || run.targetVersion === undefined) return;
@@ -250,104 +219,6 @@ export class Performer {
     memory.fence = undefined;
   }
 
-  #prove(subject: Subject, run: Run): void {
-    const { hub, proofTimeoutMs } = this.#options;
-    const { es, service } = subject;
-    run.proof = "running";
-    const port = es.status?.routes?.[0]?.port;
-    const address = service?.spec.clusterIP;
-    if (port === undefined || address === undefined) {
-      run.proof = "failed";
-      run.proofDetail = "the Service has no address or no port";
-      return;
-    }
-    const asked = hub.prove({
-      namespace: es.metadata.namespace ?? "",
-      service: es.spec.service,
-      address,
-      port,
-      resolvers: subject.listed,
-      timeoutMs: proofTimeoutMs,
-      signal: run.signal,
-    });
-    this.#then(
-      subject,
-      run,
-      asked,
-      (outcome) => {
-        run.proof = outcome.ok ? "ok" : "failed";
-        if (!outcome.ok) run.proofDetail = `${outcome.reason}: ${outcome.detail}`;
-      },
-      (text) => {
-        run.proof = "failed";
-        run.proofDetail = text;
-      },
-    );
-  }
-
-  #grace(subject: Subject, run: Run): void {
-    const { clock, graceMsOf } = this.#options;
-    run.grace = "running";
-    this.#then(
-      subject,
-      run,
-      clock.sleep(graceMsOf(subject.es), run.signal),
-      () => {
-        run.graceOverAtMs = clock.now();
-        run.grace = "over";
-      },
-      () => {},
-    );
-  }
-
-  #look(subject: Subject, run: Run): void {
-    // whatever the triggers say
-    if (subject.ruling.sleep !== undefined) {
-      run.look = "idle";
-      return;
-    }
-    run.look = "running";
-    const asked = this.#options.verdicts.look(subject.key, run.graceOverAtMs, run.signal);
-    this.#then(
-      subject,
-      run,
-      asked,
-      (verdict) => {
-        run.look = verdict.kind === "Idle" ? "idle" : "not-idle";
-      },
-      () => {
-        run.look = "not-idle";
-      },
-    );
-  }
-
-  #seal(subject: Subject, run: Run): void {
-    const { hub, sealTimeoutMs } = this.#options;
-    const { es } = subject;
-    run.seal = "running";
-    const asked = hub.seal({
-      namespace: es.metadata.namespace ?? "",
-      service: es.spec.service,
-      epoch: es.status?.epoch ?? 0,
-      drainEpoch: run.drainEpoch,
-      resolvers: subject.required,
-      timeoutMs: sealTimeoutMs,
-    });
-    this.#then(
-      subject,
-      run,
-      asked,
-      (outcome) => {
-        run.seal = outcome.ok ? "acked" : "refused";
-        if (!outcome.ok) run.sealDetail = `${outcome.by ?? ""} ${outcome.reason}`.trim();
-      },
-      (text) => {
-        run.seal = "refused";
-        run.sealDetail = text;
-      },
-    );
-  }
-
   async #scaleUp({ es, target, wakeReason }: Subject, why: string): Promise<PassEnd | undefined> {
     if (target.kind !== "found") return undefined;
     const { scale, events } = this.#options;
@@ -375,19 +246,5 @@ export class Performer {
       events.record(es, "Warning", "FailedToScale", `scaling ${target.ref.name} up failed: ${errorText(error)}`);
       throw error;
     }
-  }
-
-  #then<T>(
-    subject: Subject,
-    run: Run,
-    work: Promise<T>,
-    done: (value: T) => void,
-    failed: (text: string) => void,
-  ): void {
-    work
-      .then(done, (error) => failed(errorText(error)))
-      .finally(() => {
-        if (!run.signal.aborted) this.#options.enqueue(subject.key);
-      });
   }
 }
