@@ -30,6 +30,7 @@ const page = `<!doctype html>
 <head>
 <meta charset="utf-8">
 <title>Elasti scaling policies</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="docs/swagger-ui.css">
 </head>
 <body>
@@ -40,14 +41,28 @@ const page = `<!doctype html>
 </html>
 `;
 
-// the token stays in the memory of the page
-const start = `SwaggerUIBundle({
+// The token stays in the memory of the page, and is not to be seen there: what is typed into a plain field, browsers keep to offer it
+// again, and a page with a command that has it is soon a screenshot.
+const start = `const hideToken = () => ({
+  wrapComponents: {
+    Input: (Input, { React }) => (given) => {
+      const secret = given.id === "auth-bearer-value" ? { type: "password", autoComplete: "off" } : {};
+      return React.createElement(Input, { ...given, ...secret });
+    },
+    curl: (Curl, { React }) => (given) => {
+      const shown = given.request.updateIn(["headers", "Authorization"], (said) => said && "Bearer TOKEN");
+      return React.createElement(Curl, { ...given, request: shown });
+    },
+  },
+});
+SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#ui",
   deepLinking: true,
   persistAuthorization: false,
   validatorUrl: null,
   queryConfigEnabled: false,
+  plugins: [hideToken],
 });
 `;
 

@@ -42,7 +42,6 @@ export function openApiDocument(operations: readonly Operation[], prefix: string
       description: "Rules, schedules, overrides, and the history of what they did.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
-    servers: [{ url: "/" }],
     security: [{ token: [] }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     paths,
@@ -61,7 +60,8 @@ export function openApiDocument(operations: readonly Operation[], prefix: string
 }
 
 function describe(operation: Operation, components: Components): Json {
-  const { id, tag, summary, description, params, query, body, bodyOptional, conditional, problems } = operation;
+  const { id, tag, summary, description, params, query, body, example, bodyOptional, conditional, problems } =
+    operation;
   const statuses = new Set([400, 401, 403, ...problems, 503, ...(body === undefined ? [] : [413, 415])]);
   const failures = [...statuses].sort().map((status) => [
     status,
@@ -97,7 +97,12 @@ function describe(operation: Operation, components: Components): Json {
     ...(body === undefined
       ? {}
       : {
-          requestBody: { required: !bodyOptional, content: { "application/json": { schema: components.of(body) } } },
+          requestBody: {
+            required: !bodyOptional,
+            content: {
+              "application/json": { schema: components.of(body), ...(example === undefined ? {} : { example }) },
+            },
+          },
         }),
     responses: Object.fromEntries([...answers, ...failures]),
   };

@@ -34,6 +34,8 @@ export interface Operation {
   readonly query: TObject;
   /** Left out: a body is not read. */
   readonly body?: TSchema;
+  /** A body for who tries it; without one its document says what a schema allows, which is more than anybody wants. */
+  readonly example?: object;
   /** Whether it may be left out; then the handler gets `{}`. */
   readonly bodyOptional: boolean;
   /** The service says what is wrong with it, together with what a schema cannot say. */

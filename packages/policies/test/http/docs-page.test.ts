@@ -23,10 +23,10 @@ describe("the page to try the API on", () => {
     assert.match(page.headers.get("content-type") ?? "", /^text\/html/);
     const html = await page.text();
     const loaded = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path ?? "");
-    assert.deepEqual(loaded, ["docs/swagger-ui.css", "docs/swagger-ui-bundle.js", "docs/start.js"]);
+    assert.deepEqual(loaded, ["data:,", "docs/swagger-ui.css", "docs/swagger-ui-bundle.js", "docs/start.js"]);
     // no script and no style within the page: the policy forbids them
     assert.ok(!/<style|<script>|\son[a-z]+=|style=/.test(html));
-    for (const path of loaded) {
+    for (const path of loaded.slice(1)) {
       const file = await get(`/${path}`);
       assert.equal(file.status, 200, path);
       assert.match(file.headers.get("content-type") ?? "", path.endsWith("css") ? /^text\/css/ : /^text\/javascript/);

@@ -52,6 +52,19 @@ describe("the document", () => {
     }
   });
 
+  it("gives examples that fit", () => {
+    const fits = checker(document);
+    const paths = document.paths as Record<string, Record<string, { requestBody?: { content: Json } }>>;
+    const bodies = Object.values(paths)
+      .flatMap((methods) => Object.values(methods))
+      .map(
+        ({ requestBody }) => requestBody?.content["application/json"] as { schema: Json; example?: Json } | undefined,
+      );
+    const given = bodies.filter((one) => one?.example !== undefined);
+    assert.equal(given.length, 4);
+    for (const one of given) assert.equal(fits(one?.schema ?? {}, one?.example), undefined);
+  });
+
   it("has a method for every route that is served", async () => {
     for (const { method, path } of operations) {
       const place = path.slice(POLICY_API.length).replaceAll(/\{[a-z]+\}/g, "x");

@@ -1,5 +1,6 @@
 import type { PolicyServices } from "../../service/services.ts";
 import { OverrideAnswer } from "../answers.ts";
+import { overrideExample } from "../examples.ts";
 import { type Operation, operation } from "../operation.ts";
 import { OverrideBody, OverrideParams } from "../requests.ts";
 import { overrideView } from "../views.ts";
@@ -19,6 +20,7 @@ export function overrideOperations({ overrides }: Pick<PolicyServices, "override
       description: "Kept as an annotation of the target; takes the place of one that is there.",
       params,
       body: OverrideBody,
+      example: overrideExample,
       answers: { 200: { description: "In force from now on.", schema: OverrideAnswer } },
       problems: [404],
       handle: async ({ caller, params: target, body }) => ({

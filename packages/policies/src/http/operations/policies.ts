@@ -4,6 +4,7 @@ import type { Precondition } from "../../service/policies.ts";
 import type { PolicyServices } from "../../service/services.ts";
 import { CheckAnswer, MessageAnswer, PoliciesAnswer, PolicyAnswer } from "../answers.ts";
 import { entityTag, ifMatch, isKnown } from "../entity-tags.ts";
+import { changeExample, policyExample } from "../examples.ts";
 import { type Operation, type OperationAnswer, operation } from "../operation.ts";
 import { NewPolicyBody, PoliciesQuery, PolicyChangeBody, PolicyParams } from "../requests.ts";
 import { checkView, policiesView, policyView } from "../views.ts";
@@ -42,6 +43,7 @@ export function policyOperations({ policies }: Pick<PolicyServices, "policies">,
       tag,
       summary: "Make a policy",
       body: NewPolicyBody,
+      example: policyExample,
       bodyCheckedByService: true,
       answers: { 201: { description: "Made; Location says where it is.", schema: PolicyAnswer } },
       problems: [409],
@@ -57,6 +59,7 @@ export function policyOperations({ policies }: Pick<PolicyServices, "policies">,
       tag,
       summary: "Say what a body would be kept as, or everything that is wrong with it; nothing is written",
       body: NewPolicyBody,
+      example: policyExample,
       bodyCheckedByService: true,
       answers: { 200: { description: "With every default filled in.", schema: CheckAnswer } },
       handle: async ({ caller, body }) => ({ status: 200, body: checkView(await policies.check(caller, body)) }),
@@ -108,6 +111,7 @@ export function policyOperations({ policies }: Pick<PolicyServices, "policies">,
         "What is given replaces what was, lists as a whole; null removes what may be absent. Rules and schedules that stay the same keep their ids, and with them how long their conditions have held.",
       params: PolicyParams,
       body: PolicyChangeBody,
+      example: changeExample,
       bodyCheckedByService: true,
       conditional: ["If-Match"],
       answers: { 200: { description: "The policy as it is now.", schema: PolicyAnswer } },
