@@ -24,7 +24,8 @@ export class ServiceTable {
       const key = /^service-\w+-([^/]+\/[^/]+)\//.exec(chain)?.[1];
       if (key === undefined) continue;
       const known = found.get(key) ?? [];
-      for (const [, ip = "", port] of chain.matchAll(/\d+ : ([\d.]+) \. (\d+)/g))
+      // up to 1.34 each leads to a chain of its own: vmap { 0 : goto endpoint-<hash>-<namespace>/<name>/tcp/<port>__10.244.1.24/8080 }
+      for (const [, ip = "", port] of chain.matchAll(/\d+ : (?:goto endpoint-\S+__)?([\d.]+)(?: \. |\/)(\d+)/g))
         known.push({ ip, port: Number(port) });
       found.set(key, known);
     }
