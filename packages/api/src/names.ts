@@ -49,6 +49,9 @@ export const paths = {
   ready: "/readyz",
 } as const;
 
+/** Of the checks of an operator's `/readyz`: whether policies are evaluated. It may fail while the replica is ready. */
+export const POLICIES_CHECK = "policies";
+
 export const SESSION_PROTOCOL = "elasti-session";
 
 /** Headers of answers. */

@@ -79,6 +79,7 @@ function component(name: string, addresses: readonly string[]): ComponentState {
     slices: [slice(name, addresses, { namespace: "system", node: "node-1" })],
     pods: addresses.map((address, index) => pod(`${name}-${index}`, address, { app: name })),
     unreachable: new Map(),
+    failing: new Map(),
   };
 }
 

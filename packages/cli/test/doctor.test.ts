@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type Condition, elastiServiceCrd, PARK_KEY } from "@elasti/api";
+import { type Condition, elastiServiceCrd, PARK_KEY, POLICIES_CHECK } from "@elasti/api";
 import { judge, proxied } from "../src/doctor/ask-prometheus.ts";
 import { examine } from "../src/doctor/doctor.ts";
 import { exitCodeOf, textOf } from "../src/doctor/finding.ts";
@@ -156,6 +156,18 @@ const cases: Readonly<
       "has a resolver that is not reached",
       { resolver: { ...healthy.resolver, unreachable: new Map([["elasti-resolver-0", "i/o timeout"]]) } },
       ["error ResolverUnreachable Pod system/elasti-resolver-0"],
+    ],
+    [
+      "has no database for its policies",
+      {
+        operator: {
+          ...healthy.operator,
+          failing: new Map([
+            ["elasti-operator-1", [{ name: POLICIES_CHECK, reason: "policies are not evaluated: no database" }]],
+          ]),
+        },
+      },
+      ["warning PoliciesPaused Pod system/elasti-operator-1"],
     ],
     [
       "runs beside KubeElasti",

@@ -1,4 +1,4 @@
-import { type ElastiService, keyOf, splitKey } from "@elasti/api";
+import { type ElastiService, keyOf, POLICIES_CHECK, splitKey } from "@elasti/api";
 import { type Clock, type Component, Lifecycle, type Logger, type Metrics } from "@elasti/core";
 import { EventRecorder, type KubeClient, RestMapper, ScaleClient, WorkQueue } from "@elasti/kube";
 import { ScaleHandler, type Verdict } from "@elasti/scaling";
@@ -323,6 +323,10 @@ export function createOperator(config: OperatorConfig, deps: OperatorDeps): Comp
             name: "resolvers",
             check: () => (resolverSet.synced ? undefined : "endpoints of the resolvers not listed yet"),
           },
+          // services sleep and wake without them
+          ...(policies === undefined
+            ? []
+            : [{ name: POLICIES_CHECK, optional: true, check: () => policies.notEvaluated() }]),
         ],
       },
       { host: config.bindAddress, port: config.port, maxConnections: config.maxConnections },

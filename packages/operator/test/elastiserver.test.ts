@@ -28,8 +28,13 @@ const waker: Waker & { calls: unknown[] } = {
 
 let world: World;
 let ready: string | undefined;
+let beside: string | undefined;
 before(async () => {
-  world = await startWorld({ waker, readiness: [{ name: "cache", check: () => ready }] });
+  const readiness = [
+    { name: "cache", check: () => ready },
+    { name: "extra", optional: true, check: () => beside },
+  ];
+  world = await startWorld({ waker, readiness });
 });
 after(() => world.close());
 
@@ -189,7 +194,13 @@ describe("health", () => {
     assert.equal((await fetch(url("/healthz"))).status, 200);
     const response = await fetch(url("/readyz"));
     assert.equal(response.status, 200);
-    assert.deepEqual(await response.json(), { ready: true, checks: [{ name: "cache", ok: true }] });
+    assert.deepEqual(await response.json(), {
+      ready: true,
+      checks: [
+        { name: "cache", ok: true },
+        { name: "extra", ok: true },
+      ],
+    });
   });
   it("says which check fails and why", async () => {
     ready = "ElastiServices are not listed yet";
@@ -198,7 +209,23 @@ describe("health", () => {
     assert.equal(response.status, 503);
     assert.deepEqual(await response.json(), {
       ready: false,
-      checks: [{ name: "cache", ok: false, reason: "ElastiServices are not listed yet" }],
+      checks: [
+        { name: "cache", ok: false, reason: "ElastiServices are not listed yet" },
+        { name: "extra", ok: true },
+      ],
+    });
+  });
+  it("is ready without what it can do without, and says why that fails", async () => {
+    beside = "no database";
+    const response = await fetch(url("/readyz"));
+    beside = undefined;
+    assert.equal(response.status, 200);
+    assert.deepEqual(await response.json(), {
+      ready: true,
+      checks: [
+        { name: "cache", ok: true },
+        { name: "extra", ok: false, reason: "no database" },
+      ],
     });
   });
   it("answers a problem for any other path", async () => {

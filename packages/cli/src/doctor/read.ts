@@ -24,7 +24,7 @@ import { askTriggers } from "./ask-prometheus.ts";
 import { type NetworkPolicy, networkPolicies } from "./network-policy.ts";
 import type { DoctorOptions } from "./options.ts";
 import { reviewRights } from "./review-rights.ts";
-import type { ComponentState, Definition, DoctorSnapshot } from "./snapshot.ts";
+import type { ComponentState, Definition, DoctorSnapshot, FailingCheck } from "./snapshot.ts";
 
 /** Longest wait for a pod to answer, in ms. */
 const reachMs = 5_000;
@@ -88,7 +88,7 @@ export async function readDoctorSnapshot(
       service,
       slices: homeSlices.filter(({ metadata }) => metadata.labels?.["kubernetes.io/service-name"] === name),
       pods: own,
-      unreachable: await unreachableOf(client, own, unread),
+      ...(await askPods(client, own, unread)),
     };
   };
   const operator = await componentOf(found?.operatorService ?? "elasti-operator");
@@ -145,27 +145,40 @@ const ofOne =
   ({ metadata: { name, labels = {} } }: KubeObject): boolean =>
     name === service || Object.values(labels).includes(service) || name.startsWith(`elasti-${service.slice(0, 30)}`);
 
-/** Pods that say that they are ready, and do not answer. */
-async function unreachableOf(
+/** Asks the pods that say that they are ready how they are. */
+async function askPods(
   client: KubeClient,
   pods: readonly Pod[],
   unread: { what: string; why: string }[],
-): Promise<Map<string, string>> {
-  const missing = new Map<string, string>();
+): Promise<Pick<ComponentState, "unreachable" | "failing">> {
+  const unreachable = new Map<string, string>();
+  const failing = new Map<string, readonly FailingCheck[]>();
   for (const { metadata, status } of pods) {
     const ready = status?.conditions?.some(({ type, status: value }) => type === "Ready" && value === "True") === true;
     if (!ready || metadata.deletionTimestamp !== undefined) continue;
     const path = `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}:${defaultPorts.resolverInternal}/proxy/readyz`;
     try {
-      await client.raw("GET", path, undefined, { timeoutMs: reachMs });
+      const answer = await client.raw("GET", path, undefined, { timeoutMs: reachMs });
+      const found = failingOf(answer);
+      if (found.length > 0) failing.set(metadata.name, found);
     } catch (error) {
       const why = errorText(error);
       // not allowed to ask, or nobody who passes the question on
       if (isForbidden(error) || isNotFound(error)) unread.push({ what: `pods/proxy ${metadata.name}`, why });
-      else missing.set(metadata.name, why.replace(/^raw \S+: /, "").slice(0, 300));
+      else unreachable.set(metadata.name, why.replace(/^raw \S+: /, "").slice(0, 300));
     }
   }
-  return missing;
+  return { unreachable, failing };
+}
+
+/** Of whatever answered. */
+function failingOf(answer: unknown): FailingCheck[] {
+  const { checks } = (answer ?? {}) as { checks?: unknown };
+  if (!Array.isArray(checks)) return [];
+  return checks.flatMap((check: { name?: unknown; ok?: unknown; reason?: unknown } | null) => {
+    const { name, ok, reason } = check ?? {};
+    return ok === false && typeof name === "string" ? [{ name, reason: String(reason ?? "").slice(0, 300) }] : [];
+  });
 }
 
 /** The kinds of targets, and the labels of their pods. What cannot be read is left out: conditions tell. */

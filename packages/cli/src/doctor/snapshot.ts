@@ -26,6 +26,14 @@ export interface ComponentState {
   readonly pods: readonly Pod[];
   /** Pods that are ready, and did not answer `/readyz` through the API server: why not. */
   readonly unreachable: ReadonlyMap<string, string>;
+  /** Checks of `/readyz` that fail of pods that are ready, by pod. */
+  readonly failing: ReadonlyMap<string, readonly FailingCheck[]>;
+}
+
+/** What a pod itself says is not well with it. */
+export interface FailingCheck {
+  readonly name: string;
+  readonly reason: string;
 }
 
 /** Whether an account may do something. */

@@ -100,6 +100,13 @@ export class OperatorPolicies implements Component, Journal {
     this.#policies?.lead(signal, mayWrite);
   }
 
+  /** Why nothing is evaluated that is this replica's to evaluate; undefined where all is well, or another leads. */
+  notEvaluated(): string | undefined {
+    const health = this.#policies?.health;
+    if (health?.state !== "paused") return undefined;
+    return `policies are not evaluated since ${new Date(health.sinceMs).toISOString()}: ${health.message}`;
+  }
+
   record(entry: JournalEntry): void {
     const line = historyOf(entry);
     if (this.#policies !== undefined) this.#policies.record(line);

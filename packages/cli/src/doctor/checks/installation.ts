@@ -1,4 +1,4 @@
-import { defaultPorts, elastiServiceCrd, VERSION } from "@elasti/api";
+import { defaultPorts, elastiServiceCrd, POLICIES_CHECK, VERSION } from "@elasti/api";
 import { type Pod, type Resource, resources } from "@elasti/kube";
 import type { Finding } from "../finding.ts";
 import type { Check, ComponentState, DoctorSnapshot } from "../snapshot.ts";
@@ -127,7 +127,7 @@ const isReady = ({ metadata, status }: Pod): boolean =>
   status?.conditions?.some(({ type, status: value }) => type === "Ready" && value === "True") === true;
 
 function checkComponent(state: ComponentState, system: string): Finding[] {
-  const { name, service, pods, slices, unreachable } = state;
+  const { name, service, pods, slices, unreachable, failing } = state;
   const isResolver = name.includes("resolver");
   const object = `Service ${system}/${name}`;
   if (service === undefined) {
@@ -171,6 +171,15 @@ function checkComponent(state: ComponentState, system: string): Finding[] {
       message: `it is ready, and the API server cannot reach it on port ${defaultPorts.resolverInternal}: ${why}`,
       mend: "look at NetworkPolicies of its namespace, at the node's network and at hostPort conflicts; other nodes may not reach it either",
     });
+  for (const [pod, checks] of failing)
+    for (const { reason } of checks.filter(({ name: check }) => check === POLICIES_CHECK))
+      findings.push({
+        severity: "warning",
+        reason: "PoliciesPaused",
+        object: `Pod ${system}/${pod}`,
+        message: `it leads, and ${reason}`,
+        mend: "make the database reachable: its address, its Secret, NetworkPolicies, the rights of its user; nothing has to be restarted",
+      });
   if (ready.length < 2)
     findings.push({
       severity: "warning",
