@@ -28,6 +28,10 @@ export interface Installation {
   readonly operatorService: string;
   /** All where empty. */
   readonly watchNamespaces: readonly string[];
+  /** Tokens of resolvers are reviewed, and not checked by the keys that sign them. */
+  readonly reviewsTokens: boolean;
+  /** The policy engine is on. */
+  readonly policies: boolean;
   /** Of triggers that name none. */
   readonly prometheusServer: string | undefined;
 }
@@ -53,6 +57,8 @@ export async function findInstallation(
     resolverService: hints.resolverService ?? settings.get("ELASTI_RESOLVER_SERVICE") ?? defaults.resolver,
     operatorService: hints.operatorService ?? serviceOf(operator) ?? defaults.operator,
     watchNamespaces: (settings.get("WATCH_NAMESPACES") ?? "").split(",").filter((name) => name !== ""),
+    reviewsTokens: settings.get("ELASTI_TOKEN_CHECK") !== "keys",
+    policies: settings.get("ELASTI_SCALING_ENABLED") === "true",
     prometheusServer: settings.get("PROMETHEUS_TRIGGER_SERVER_ADDRESS"),
   };
 }

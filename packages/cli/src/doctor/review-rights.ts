@@ -1,6 +1,15 @@
 import type { KubeClient, Pod, Resource } from "@elasti/kube";
 import type { Installation } from "../installation.ts";
-import { clusterNeeds, homeNeeds, kedaNeeds, type Need, operatorNeeds, resolverNeeds, targetNeeds } from "./rights.ts";
+import {
+  homeNeeds,
+  kedaNeeds,
+  type Need,
+  operatorNeeds,
+  policyNeeds,
+  resolverNeeds,
+  targetNeeds,
+  tokenNeeds,
+} from "./rights.ts";
 import type { ComponentState, Right } from "./snapshot.ts";
 
 const concurrency = 8;
@@ -36,7 +45,8 @@ export async function reviewRights(client: KubeClient, subject: Subject): Promis
       everywhere,
     ),
     ...(keda ? of(its, kedaNeeds, everywhere) : []),
-    ...of(its, clusterNeeds, [undefined]),
+    ...(found.reviewsTokens ? of(its, tokenNeeds, [undefined]) : []),
+    ...(found.policies ? of(its, policyNeeds(found.watchNamespaces.length > 0), everywhere) : []),
     ...of(its, homeNeeds, [found.namespace]),
     ...of(accountOf(resolver), resolverNeeds, everywhere),
   ];

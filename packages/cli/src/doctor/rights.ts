@@ -53,12 +53,23 @@ export const kedaNeeds: readonly Need[] = [
   },
 ];
 
-export const clusterNeeds: readonly Need[] = [
+/** For the whole cluster, where tokens are reviewed. */
+export const tokenNeeds: readonly Need[] = [
   {
     group: "authentication.k8s.io",
     resource: "tokenreviews",
     verbs: ["create"],
     purpose: "it knows resolvers by their tokens",
+  },
+];
+
+/** Where policies are on. @param some only some namespaces are looked after, and each is asked about by itself */
+export const policyNeeds = (some: boolean): readonly Need[] => [
+  {
+    group: "authorization.k8s.io",
+    resource: some ? "localsubjectaccessreviews" : "subjectaccessreviews",
+    verbs: ["create"],
+    purpose: "it asks what callers of the API of policies may do",
   },
 ];
 
