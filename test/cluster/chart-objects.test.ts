@@ -24,7 +24,18 @@ const definitions = globSync("*.yaml", { cwd: fixtures }).map((file) => join(fix
 /** Everything that the chart makes only when it is asked to. */
 const everything: Values = {
   resolver: { autoscaling: { enabled: true, targetCPUUtilizationPercentage: 60, targetHolds: 500 } },
-  networkPolicy: { enabled: true, clients: [{ podSelector: {} }], metrics: [{ podSelector: {} }], egress: [{}] },
+  networkPolicy: {
+    enabled: true,
+    clients: [{ podSelector: {} }],
+    metrics: [{ podSelector: {} }],
+    policyApi: [{ namespaceSelector: { matchLabels: { team: "ci" } } }],
+    egress: [{}],
+  },
+  scaling: {
+    enabled: true,
+    database: { existingSecret: "policies" },
+    overridableWorkloads: ["deployments", "rollouts"],
+  },
   monitoring: { dashboard: { enabled: true } },
 };
 

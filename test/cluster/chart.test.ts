@@ -106,6 +106,25 @@ describe("the chart", () => {
     assert.deepEqual(of("deployments/scale"), []);
   });
 
+  it("grants what policies need where they are on, and to patch workloads only the kinds that are named", async () => {
+    const granted = async (values: Values): Promise<string[]> => {
+      const role = named(await render(values), "ClusterRole", "elasti-operator-elasti-system") as unknown as {
+        rules: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
+      };
+      return role.rules.flatMap(({ resources, verbs }) =>
+        resources.flatMap((one) => verbs.map((verb) => `${verb} ${one}`)),
+      );
+    };
+    const without = await granted({});
+    assert.ok(!without.includes("patch deployments"));
+    const scaling = { enabled: true, database: { existingSecret: "policies" } };
+    const more = async (values: object): Promise<string[]> =>
+      (await granted({ scaling: { ...scaling, ...values } })).filter((one) => !without.includes(one)).sort();
+    const policies = ["create subjectaccessreviews", "get horizontalpodautoscalers", "patch horizontalpodautoscalers"];
+    assert.deepEqual(await more({}), policies);
+    assert.deepEqual(await more({ overridableWorkloads: ["rollouts"] }), [...policies, "patch rollouts"]);
+  });
+
   it("makes no role for the whole cluster when it looks after some namespaces", async () => {
     const objects = await render({ watchNamespaces: ["one", "two"] });
     const kinds = new Set(objects.map(({ kind }) => kind));
@@ -171,6 +190,9 @@ describe("the chart", () => {
     [{ prometheus: { serverAddress: "prometheus:9090" } }, /prometheus\/serverAddress.*does not match/s],
     [{ image: { pullPolicy: "Sometimes" } }, /image\/pullPolicy.*must be one of/s],
     [{ replicas: 2 }, /'replicas' not allowed/],
+    [{ scaling: { enabled: true, sqlite: { enabled: true } } }, /operator\/replicas.*maximum: got 2, want 1/s],
+    [{ scaling: { enabled: true } }, /scaling\/database\/existingSecret.*minLength: got 0, want 1/s],
+    [{ scaling: { overridableWorkloads: ["pods"] } }, /scaling\/overridableWorkloads\/0.*must be one of/s],
   ];
   for (const [values, message] of wrong) {
     it(`refuses ${JSON.stringify(values)} by the name of the value`, async () => {

@@ -21,6 +21,7 @@ export const policyErrors = defineErrors({
   ELASTI_POLICY_ACCESS_UNKNOWN: { status: 503, retryable: true, title: "Rights cannot be looked at now" },
   ELASTI_POLICY_BUSY: { status: 503, retryable: true, title: "Too much at once" },
   ELASTI_POLICY_CLUSTER: { status: 503, retryable: true, title: "The cluster did not do it" },
+  ELASTI_POLICY_NOT_GRANTED: { status: 503, retryable: false, title: "The operator may not do it" },
   ELASTI_POLICY_NOT_LEADING: { status: 503, retryable: true, title: "Another replica has to do it" },
   ELASTI_POLICY_TIMEOUT: { status: 504, retryable: true, title: "It took too long" },
   ELASTI_POLICY_DATABASE: { status: 503, retryable: true, title: "The database of the policies cannot be used" },

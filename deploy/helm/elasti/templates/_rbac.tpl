@@ -141,7 +141,13 @@ subjects:
 # what pods use, for metrics of source resource
 - apiGroups: [metrics.k8s.io]
   resources: [pods]
-  verbs: [get, list]
+  verbs: [list]
+{{- range .Values.scaling.overridableWorkloads | uniq }}
+# overrides by the API
+- apiGroups: [{{ ternary "argoproj.io" "apps" (eq . "rollouts") }}]
+  resources: [{{ . }}]
+  verbs: [get, patch]
+{{- end }}
 {{- if .Values.watchNamespaces }}
 # what a caller of the API may do there
 - apiGroups: [authorization.k8s.io]

@@ -34,6 +34,10 @@ export const scalingValues: Group = value.group(
       existingSecret: secretName("a JSON object: an address for each name"),
       existingSecretKey: secretKey("connections"),
     }),
+    overridableWorkloads: value.list(
+      "Workloads without ElastiService or autoscaler that the API may put overrides on: deployments, statefulsets, rollouts. Such an override is an annotation of the workload itself, so this is the right to patch every object of these kinds. kubectl annotate does without.",
+      { type: "string", enum: ["deployments", "statefulsets", "rollouts"] },
+    ),
     audiences: value.list(
       "Audiences that tokens of callers of its API may be meant for.",
       { type: "string", minLength: 1, pattern: "^[^,\\s]+$" },

@@ -181,6 +181,10 @@ export function chartValues(settings: { operator: SettingsTable; resolver: Setti
       enabled: value.flag("Make them.", false),
       clients: value.list(`Who may send requests to resolvers, ${peers}; empty is everybody.`, anyObject),
       metrics: value.list(`Who may read metrics, ${peers}; empty is every pod of the cluster.`, anyObject),
+      policyApi: value.list(
+        `Who else may reach the API of the policies (scaling.enabled), ${peers}. Who may read metrics may: it is the same port, and the API asks for a token.`,
+        anyObject,
+      ),
       egress: value.list(
         "Where the pods may connect to, as `egress` of a NetworkPolicy; empty is everywhere.",
         anyObject,

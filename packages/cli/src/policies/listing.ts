@@ -97,7 +97,7 @@ export async function showHistory(client: PoliciesClient, options: PoliciesOptio
   }
   entries.sort((a, b) => (a.executed_at < b.executed_at ? 1 : a.executed_at > b.executed_at ? -1 : 0));
   place.write(historyText(entries, output));
-  for (const name of gone) place.writeError(`there is no policy "${name}", nor was one\n`);
+  for (const name of gone) place.writeError(`there is no policy "${name}", and nothing was done by one of this name\n`);
   return gone.length === 0 ? 0 : 2;
 }
 

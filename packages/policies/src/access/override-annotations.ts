@@ -1,6 +1,6 @@
 import { FIELD_MANAGER, OVERRIDE_ANNOTATION } from "@elasti/api";
-import type { Clock } from "@elasti/core";
-import { isNotFound, type KubeClient, type KubeObject, type Resource, resources } from "@elasti/kube";
+import { type Clock, ElastiError } from "@elasti/core";
+import { isForbidden, isNotFound, type KubeClient, type KubeObject, type Resource, resources } from "@elasti/kube";
 import { formatOverride, type Override, type OverrideState, overrideAt } from "@elasti/scaling";
 import { policyErrors } from "../errors.ts";
 import type { Overrides, OverrideTarget } from "../service/overrides.ts";
@@ -15,7 +15,7 @@ const kinds: Readonly<Record<string, Resource>> = {
   rollout: { group: "argoproj.io", version: "v1alpha1", plural: "rollouts", kind: "Rollout", namespaced: true },
 };
 
-/** Overrides as annotations of their targets. Who may not patch an object is told so by the API server. */
+/** Overrides as annotations of their targets, written by the operator, which may patch workloads only where it was given the right. */
 export class OverrideAnnotations implements Overrides {
   readonly #client: KubeClient;
   readonly #clock: Clock;
@@ -46,7 +46,7 @@ export class OverrideAnnotations implements Overrides {
     try {
       return await this.#client.get(resourceOf(target), namespace, name);
     } catch (error) {
-      throw isNotFound(error) ? missing(target) : error;
+      throw failureOf(error, target, "get");
     }
   }
 
@@ -57,9 +57,19 @@ export class OverrideAnnotations implements Overrides {
     try {
       await this.#client.patch(resourceOf(target), namespace, name, "merge", body, options);
     } catch (error) {
-      throw isNotFound(error) ? missing(target) : error;
+      throw failureOf(error, target, "patch");
     }
   }
+}
+
+function failureOf(error: unknown, target: OverrideTarget, verb: "get" | "patch"): unknown {
+  if (isNotFound(error)) return missing(target);
+  // admission refuses what one has the right to, too
+  if (!(error instanceof ElastiError) || !isForbidden(error) || error.details.verb === undefined) return error;
+  const { plural, group } = resourceOf(target);
+  const { namespace, name } = target;
+  const may = `the operator may not ${verb} ${plural}${group === "" ? "" : `.${group}`} in namespace ${namespace}`;
+  return policyErrors.ELASTI_POLICY_NOT_GRANTED(`${may}, where the override of ${name} is kept`, { cause: error });
 }
 
 function resourceOf(target: OverrideTarget): Resource {

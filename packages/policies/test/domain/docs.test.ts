@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { parse } from "yaml";
+import { parseAllDocuments } from "yaml";
 import { decide, metricsOf, normalizePolicy } from "../../src/index.ts";
 import { at, body, context, found, Run } from "./kit.ts";
 
@@ -10,7 +10,8 @@ const page = readFileSync(join(import.meta.dirname, "..", "..", "..", "..", "doc
 
 /** Blocks of the page that are policies, or the schedules or rules of one. */
 const examples = [...page.matchAll(/^```yaml\n([\s\S]*?)^```/gm)]
-  .map((match): Record<string, unknown> => parse(match[1]!))
+  .flatMap((match) => parseAllDocuments(match[1]!))
+  .map((document): Record<string, unknown> => document.toJS())
   .filter((one) => ["target_type", "schedules", "scale_up_rules"].some((key) => key in one));
 
 /** An example, evaluated once a minute with one reading of all of its metrics. */
