@@ -3,13 +3,23 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type ElastiService, PARK_KEY, resolverSliceName } from "@elasti/api";
-import { type EndpointSlice, type KubeObject, type Resource, resources } from "@elasti/kube";
-import { OPERATOR, RESOLVER, startWorld, type World } from "../e2e/world.ts";
+import {
+  type EndpointSlice,
+  type HorizontalPodAutoscaler,
+  type KubeObject,
+  type Resource,
+  resources,
+} from "@elasti/kube";
+import { type PostgresServer, startPostgres } from "@elasti/local";
+import { request } from "../e2e/client.ts";
+import { hostAddress, OPERATOR, RESOLVER, startWorld, type World } from "../e2e/world.ts";
 import { AuditLog } from "./audit-log.ts";
 import { createNamespace, fastValues, Release } from "./chart.ts";
+import { CommandLine } from "./command-line.ts";
 import { auditedNamespaces } from "./control-plane.ts";
-import { compare } from "./granted.ts";
+import { compare, grantsOf } from "./granted.ts";
 import { Places, repository } from "./places.ts";
+import { databaseSecret, policyValues } from "./policy-values.ts";
 
 const [, namespace] = auditedNamespaces;
 const teams = ["team-a", "team-b"] as const;
@@ -31,14 +41,21 @@ const networkPolicies: Resource = {
 /** An installation for two namespaces, with no right beyond them. */
 describe("a release of the chart for some namespaces", () => {
   const audit = new AuditLog(join(new Places(process.env.ELASTI_TEST_NODE ?? "").logs, "audit.log"));
-  const release = new Release({
-    namespace,
-    values: { ...fastValues, watchNamespaces: teams, networkPolicy: { enabled: true } },
-  });
+  let release: Release;
+  let commands: CommandLine;
+  let postgres: PostgresServer;
   let world: World;
 
   before(async () => {
     await audit.read();
+    commands = await CommandLine.open();
+    postgres = await startPostgres({ host: hostAddress });
+    const scaling = { ...policyValues.scaling, overridableWorkloads: [] };
+    release = new Release({
+      namespace,
+      values: { ...fastValues, watchNamespaces: teams, networkPolicy: { enabled: true }, scaling },
+      secrets: { [databaseSecret]: { url: postgres.url() } },
+    });
     world = await startWorld({
       installer: {
         namespace,
@@ -52,9 +69,11 @@ describe("a release of the chart for some namespaces", () => {
   });
   after(async () => {
     // before the namespaces go, and their rights with them
-    await release.uninstall();
+    await release?.uninstall();
     for (const name of teams) await world?.client.delete(resources.namespaces, undefined, name).catch(() => {});
     await world?.close();
+    await postgres?.close();
+    await commands?.close();
   });
 
   it("has no role for the whole cluster", async () => {
@@ -90,6 +109,71 @@ describe("a release of the chart for some namespaces", () => {
     assert.equal(now.spec.selector?.[PARK_KEY], undefined);
     const { refused } = compare(await audit.read(), [], namespace);
     assert.deepEqual(refused, []);
+  });
+
+  it("moves bounds by policies of its namespaces, for those who may there, and writes overrides of workloads where it may", async () => {
+    const [team] = teams;
+    await world.app({ name: "bounded", namespace: team });
+    await world.client.create<HorizontalPodAutoscaler>(resources.horizontalPodAutoscalers, {
+      apiVersion: "autoscaling/v2",
+      kind: "HorizontalPodAutoscaler",
+      metadata: { name: "bounded", namespace: team },
+      spec: { scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "bounded" }, maxReplicas: 4 },
+    });
+    await commands.run(
+      `kubectl -n ${team} create serviceaccount deployer
+       kubectl -n ${team} create rolebinding deployer --clusterrole=cluster-admin --serviceaccount=${team}:deployer`,
+    );
+    const token = await commands.run(`kubectl -n ${team} create token deployer --audience elasti-operator`);
+    const ask = async (method: string, path: string, body?: object) => {
+      const [pod] = await world.pods(OPERATOR);
+      const headers = { authorization: `Bearer ${token.trim()}`, "content-type": "application/json" };
+      const options = { host: pod?.status?.podIP ?? "", port: 8013, path: `/api/v1/scaling${path}` };
+      return await request({
+        ...options,
+        method,
+        headers,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    };
+    const bounds = { target_type: "workload", min_replicas: 2, max_replicas: 7 };
+    const policy = (name: string, where: string) => ({ name, ...bounds, target_ref: { namespace: where, name } });
+    for (const [where, status] of [
+      [team, 201],
+      [teams[1], 403],
+      ["default", 403],
+    ] as const) {
+      const answer = await ask("POST", "/policies", policy("bounded", where));
+      assert.equal(answer.status, status, `${where}: ${answer.text}`);
+    }
+    await world.until<HorizontalPodAutoscaler, boolean>(
+      "bounds 2 to 7",
+      resources.horizontalPodAutoscalers,
+      team,
+      "bounded",
+      (hpa) => hpa?.spec.minReplicas === 2 && hpa.spec.maxReplicas === 7,
+    );
+    const override = { kind: "pause", until: new Date(Date.now() + 600_000), reason: "a look" };
+    const place = `/targets/${team}/HorizontalPodAutoscaler/bounded/override`;
+    for (const [method, body] of [["PUT", override], ["GET"]] as const)
+      assert.equal((await ask(method, place, body)).status, 200, method);
+    const calls = await audit.read();
+    assert.deepEqual(compare(calls, [], namespace).refused, []);
+    const policies = grantsOf(await release.objects()).filter(
+      ({ account, what, namespace: where }) =>
+        account === OPERATOR && where === team && /autoscaling|authorization\.k8s\.io/.test(what),
+    );
+    assert.deepEqual(compare(calls, policies, namespace).unused, []);
+    assert.doesNotMatch(doctor(), /PermissionMissing/);
+
+    // it was not given that right
+    const refused = await ask("PUT", `/targets/${team}/Deployment/bounded/override`, override);
+    assert.deepEqual(
+      [refused.status, refused.headers["elasti-reason"]],
+      [503, "ELASTI_POLICY_NOT_GRANTED"],
+      refused.text,
+    );
+    assert.match(refused.text, /may not patch deployments\.apps in namespace team-a/);
   });
 
   it("is told by doctor that a namespace denies all connections, and by which policy it is mended", async () => {

@@ -41,6 +41,8 @@ export const restricted = {
   "pod-security.kubernetes.io/enforce-version": "latest",
 };
 
+const secretResource: Resource = { group: "", version: "v1", plural: "secrets", kind: "Secret", namespaced: true };
+
 /** What a release has in common with others of the same test. */
 export interface ReleaseOptions {
   readonly namespace: string;
@@ -48,6 +50,8 @@ export interface ReleaseOptions {
   readonly values: Values | readonly Values[];
   /** Labels of the namespace, as for pod security. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Secrets that the values name, by name: each with its keys. */
+  readonly secrets?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
 /** The chart of this repository on a cluster, with images built of its sources. */
@@ -66,9 +70,23 @@ export class Release implements Installer {
   }
 
   async install(): Promise<void> {
-    const { namespace, labels = {} } = this.#options;
+    const { namespace, labels = {}, secrets = {} } = this.#options;
     await createNamespace(namespace, labels);
+    for (const [name, stringData] of Object.entries(secrets))
+      await asAdministrator((client) =>
+        client.create(secretResource, {
+          apiVersion: "v1",
+          kind: "Secret",
+          metadata: { name, namespace },
+          stringData,
+        } as KubeObject),
+      );
     await this.#apply("install", chartFolder, {});
+  }
+
+  /** Hands its values to somebody who calls helm himself, as arguments. */
+  async withItsValues<T>(use: (args: string[]) => Promise<T>): Promise<T> {
+    return await withValues([await imageValues(), this.#options.values].flat(), use);
   }
 
   /** @param more values over those of the release @param chart folder of the chart */

@@ -19,7 +19,7 @@ const users = {
 export type User = keyof typeof users;
 
 /** The audit log has every call of accounts of these namespaces, those on Leases and Events too. */
-export const auditedNamespaces = ["elasti-audited", "elasti-audited-2", "elasti-installed"] as const;
+export const auditedNamespaces = ["elasti-audited", "elasti-audited-2", "elasti-installed", "elasti-policies"] as const;
 
 const etcdPort = 2379;
 

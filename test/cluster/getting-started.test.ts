@@ -1,17 +1,12 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { promisify } from "node:util";
-import { stateOf } from "./cluster.ts";
+import { CommandLine } from "./command-line.ts";
 import { elastiImages } from "./elasti-images.ts";
 import { chartFolder } from "./helm.ts";
 import { images } from "./images.ts";
 import { repository } from "./places.ts";
-
-const exec = promisify(execFile);
 
 const { operator: operatorImage, resolver: resolverImage } = await elastiImages();
 
@@ -27,7 +22,7 @@ const shown = (url: string): string =>
 /** What the page says that cannot be had here -> what is taken in its place. All else is run as it is written. */
 const substitutions: readonly [written: string, here: string][] = [
   // no registry is reached: the chart of this repository, its images, and times by which a minute passes in a second
-  ["oci://ghcr.io/elasti/charts/elasti", `${chartFolder} --values "$VALUES"`],
+  ["oci://ghcr.io/elasti/charts/elasti", `${chartFolder} --values values.json`],
   // nor for the application's image: the sample app, which wants to be told its address
   [
     "          image: nginxinc/nginx-unprivileged:1.29-alpine\n",
@@ -75,47 +70,21 @@ const page = await readFile(join(repository, "docs", "getting-started.md"), "utf
 const blocks = blocksOf(page);
 
 describe("the page of the first ten minutes", () => {
-  let folder: string;
-  let environment: NodeJS.ProcessEnv;
+  let commands: CommandLine;
   before(async () => {
-    const { ELASTI_TEST_HELM: helm, ELASTI_TEST_KUBECONFIG: kubeconfig, ELASTI_TEST_NODE: node } = process.env;
-    const state = stateOf(node);
-    assert.ok(helm !== undefined && state !== undefined, "run this by npm run test:cluster");
-    folder = await mkdtemp(join(tmpdir(), "elasti-first-"));
-    await symlink(helm, join(folder, "helm"));
-    await symlink(join(state.binaries, "kubectl"), join(folder, "kubectl"));
-    const values = join(folder, "values.json");
-    await writeFile(values, JSON.stringify(valuesHere()));
-    environment = {
-      PATH: `${folder}${delimiter}${process.env.PATH}`,
-      HOME: folder,
-      KUBECONFIG: kubeconfig,
-      VALUES: values,
-    };
+    commands = await CommandLine.open();
+    await writeFile(join(commands.folder, "values.json"), JSON.stringify(valuesHere()));
   });
   after(async () => {
     // whatever was not come to
-    await shell(
+    await commands?.ends(
       `kubectl delete --ignore-not-found deployment,service web
        helm uninstall elasti --namespace elasti-system --ignore-not-found --wait
        kubectl delete --ignore-not-found es web
        kubectl delete --ignore-not-found namespace elasti-system --timeout=60s`,
-    ).catch(() => {});
-    await rm(folder, { recursive: true, force: true });
+    );
+    await commands?.close();
   });
-
-  const shell = async (script: string): Promise<string> => {
-    try {
-      const { stdout } = await exec("bash", ["--norc", "-euo", "pipefail", "-c", script], {
-        env: environment,
-        timeout: 150_000,
-      });
-      return stdout;
-    } catch (error) {
-      const { stdout = "", stderr = "" } = error as { stdout?: string; stderr?: string };
-      throw new Error(`${script}\n${stdout}${stderr}`, { cause: error });
-    }
-  };
 
   it("has blocks, and each substitution and each expectation fits one", () => {
     const all = blocks.map(({ script }) => script);
@@ -130,7 +99,7 @@ describe("the page of the first ten minutes", () => {
       assert.ok(!stopped, "a command before it failed");
       stopped = true;
       const here = substitutions.reduce((text, [written, taken]) => text.replace(written, () => taken), script);
-      const output = await shell(here);
+      const output = await commands.run(here);
       for (const [command, wanted] of shows) if (script.includes(command)) assert.match(output, wanted);
       stopped = false;
     });

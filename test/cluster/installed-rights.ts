@@ -1,12 +1,18 @@
 import { type AuditCall, callsAmong } from "./audit-log.ts";
-import { documents, withValues } from "./chart.ts";
+import { documents, type Values, withValues } from "./chart.ts";
 import { auditedNamespaces } from "./control-plane.ts";
 import { compare, grantsOf } from "./granted.ts";
 import { chartFolder, Helm } from "./helm.ts";
 import { installedValues } from "./installed.ts";
+import { policyValues } from "./policy-values.ts";
 
-/** Where releases with rights for the whole cluster are: one that is upgraded and taken away, and those under test/e2e. */
-const [lifecycle, , installed] = auditedNamespaces;
+/** Where releases with rights for the whole cluster are: one that is upgraded and taken away, those under test/e2e, and one with policies. */
+const [lifecycle, , installed, policies] = auditedNamespaces;
+const releases: readonly { readonly namespace: string; readonly values: Values }[] = [
+  { namespace: lifecycle, values: installedValues },
+  { namespace: installed, values: installedValues },
+  { namespace: policies, values: policyValues },
+];
 
 /** Granted, and used by no suite or by chance; each with the reason. */
 const exceptionsOfAll: Readonly<Record<string, string>> = {
@@ -68,7 +74,7 @@ export class InstalledRights {
 
   /** Reads the audit log of a cluster that goes. */
   async add(log: string): Promise<void> {
-    const marks = [lifecycle, installed].map((namespace) => `system:serviceaccount:${namespace}:`);
+    const marks = releases.map(({ namespace }) => `system:serviceaccount:${namespace}:`);
     for await (const call of callsAmong(log, marks)) {
       this.#count += 1;
       const { user, verb, group, resource, namespace, refused } = call;
@@ -78,9 +84,9 @@ export class InstalledRights {
 
   /** @param ran which suites; what some did not use others may */
   async judge(ran: "some" | "core" | "all"): Promise<Judgement> {
-    const results = await Promise.all([lifecycle, installed].map((namespace) => this.#compare(namespace)));
+    const results = await Promise.all(releases.map(({ namespace, values }) => this.#compare(namespace, values)));
     const used = new Set(results.flatMap((result) => result.used));
-    const unused = (results[0]?.unused ?? []).filter((grant) => !used.has(grant));
+    const unused = [...new Set(results.flatMap((result) => result.unused))].filter((grant) => !used.has(grant));
     const refused = [...new Set(results.flatMap((result) => result.refused))].filter(
       (call) => mayBeRefused[call] === undefined,
     );
@@ -102,10 +108,10 @@ export class InstalledRights {
     };
   }
 
-  async #compare(namespace: string): Promise<ReturnType<typeof compare>> {
+  async #compare(namespace: string, values: Values): Promise<ReturnType<typeof compare>> {
     const render = (files: string[]) =>
       this.#helm.run("template", "elasti", chartFolder, `--namespace=${namespace}`, ...files);
-    const objects = documents(await withValues([installedValues], render));
+    const objects = documents(await withValues([values], render));
     // the hook has the roles of the operator, too
     const own = grantsOf(objects).filter(
       ({ account, role }) => account !== "elasti-restore" || role === "elasti-restore",

@@ -31,11 +31,15 @@ export class Exporter {
     this.#load.set(service, value);
   }
 
-  /** A Prometheus of its own that scrapes this exporter every 200 ms, once it has watched for so long that its word counts. */
-  async prometheus(): Promise<PrometheusProcess> {
+  /**
+   * A Prometheus of its own that scrapes this exporter every 200 ms, once it has watched for so long that its word counts.
+   * @param options.settled false: at once, for those who do not ask how long it has been up
+   */
+  async prometheus({ settled = true }: { settled?: boolean } = {}): Promise<PrometheusProcess> {
     const { port } = this.#server.address() as AddressInfo;
     const scrapeTargets = [{ job: "exporter", addresses: [`127.0.0.1:${port}`] }];
     const prometheus = await startPrometheus({ host: hostAddress, scrapeTargets, scrapeIntervalMs: 200 });
+    if (!settled) return prometheus;
     const query = encodeURIComponent('min_over_time((max(up{container="prometheus"}) or vector(0))[16s:1s]) == 1');
     const { hostname: host, port: at } = new URL(prometheus.url);
     for (;;) {

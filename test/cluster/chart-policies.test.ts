@@ -1,0 +1,411 @@
+import assert from "node:assert/strict";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { type Deployment, type HorizontalPodAutoscaler, type Pod, resources, type ScaledObject } from "@elasti/kube";
+import { type PostgresServer, startPostgres } from "@elasti/local";
+import { RECORD } from "@elasti/scaling";
+import { request } from "../e2e/client.ts";
+import { Exporter, missingPrometheus } from "../e2e/exporter.ts";
+import { hostAddress, OPERATOR, startWorld, type World } from "../e2e/world.ts";
+import { createScaledObject, installScaledObjects, removeScaledObjects } from "../keda/definition.ts";
+import { AuditLog } from "./audit-log.ts";
+import { createNamespace, documents, fastValues, Release, restricted, withValues } from "./chart.ts";
+import { CommandLine } from "./command-line.ts";
+import { auditedNamespaces } from "./control-plane.ts";
+import { compare, grantsOf } from "./granted.ts";
+import { chartFolder } from "./helm.ts";
+import { Places, repository } from "./places.ts";
+import { policyValues } from "./policy-values.ts";
+
+const namespace = auditedNamespaces[3];
+/** The one that the page speaks of. */
+const shop = "shop";
+const page = await readFile(join(repository, "docs", "policies.md"), "utf8");
+
+/** The one block of a section that has this text. */
+function block(section: string, text: string): string {
+  const [, body = ""] = new RegExp(`^##+ ${section}\n(.*?)(?=^##+ )`, "ms").exec(page) ?? [];
+  const found = [...body.matchAll(/^```\w*\n(.*?)^```$/gms)].flatMap(([, one = ""]) =>
+    one.includes(text) ? [one] : [],
+  );
+  assert.equal(found.length, 1, `${section}: ${text}`);
+  return found[0]!.replaceAll("elasti-system", namespace);
+}
+
+interface Entry {
+  readonly kind: "action" | "decision";
+  readonly outcome: string;
+  readonly new_replicas: number | null;
+}
+interface Checks {
+  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly reason?: string }[];
+}
+
+/** What the API says, once it is as asked. */
+async function until<T>(look: () => Promise<T>, fits: (value: T) => boolean): Promise<T> {
+  const signal = AbortSignal.timeout(30_000);
+  for (;;) {
+    const value = await look();
+    if (fits(value)) return value;
+    if (signal.aborted) throw new Error(`not as asked in 30 s: ${JSON.stringify(value)}`);
+    await pause(50);
+  }
+}
+
+/** The policy engine as somebody has it who installs the chart with a PostgreSQL and reads docs/policies.md. */
+describe("policies of an installation by the chart", { skip: missingPrometheus }, () => {
+  const audit = new AuditLog(join(new Places(process.env.ELASTI_TEST_NODE ?? "").logs, "audit.log"));
+  let exporter: Exporter;
+  let prometheus: Awaited<ReturnType<Exporter["prometheus"]>>;
+  let postgres: PostgresServer;
+  let commands: CommandLine;
+  let release: Release;
+  let world: World;
+  /** Of somebody who may do everything with policies. */
+  let token: string;
+
+  before(async () => {
+    commands = await CommandLine.open();
+    exporter = await Exporter.start();
+    exporter.set("held", 12);
+    exporter.set("once", 0);
+    prometheus = await exporter.prometheus({ settled: false });
+    // it has an address, and is not there when Elasti comes
+    postgres = await startPostgres({ host: hostAddress });
+    await postgres.stop();
+    const scaling = { prometheusUrl: prometheus.url };
+    const few = { resolver: { replicas: 1 }, operator: { replicas: 2 } };
+    release = new Release({ namespace, values: [fastValues, policyValues, few, { scaling }] });
+    await audit.read();
+    world = await startWorld({
+      installer: {
+        namespace,
+        install: async () => {
+          await createNamespace(namespace, restricted);
+          const script = block("Install", "helm upgrade").replace(/postgres:[^']*/, postgres.url());
+          await release.withItsValues((args) =>
+            commands.run(script.replace("deploy/helm/elasti", [chartFolder, ...args, "--wait"].join(" "))),
+          );
+        },
+        uninstall: () => release.uninstall(),
+      },
+    });
+    await installScaledObjects(world.client, "2.21.0");
+    await createNamespace(shop);
+    await commands.run(
+      `kubectl create serviceaccount policies-admin
+       kubectl create clusterrolebinding policies-admin --clusterrole=cluster-admin --serviceaccount=default:policies-admin`,
+    );
+    token = (await commands.run("kubectl create token policies-admin --audience elasti-operator")).trim();
+  });
+  after(async () => {
+    await commands?.ends(
+      `kubectl delete --ignore-not-found clusterrolebinding/policies-admin serviceaccount/policies-admin hpa/bounded
+       kubectl delete --ignore-not-found --wait=false namespace ${shop}`,
+    );
+    if (world !== undefined) await removeScaledObjects(world.client);
+    await world?.close();
+    await prometheus?.close();
+    await exporter?.close();
+    await postgres?.close();
+    await commands?.close();
+  });
+
+  /** Asks whichever replica answers. */
+  async function ask(method: string, path: string, body?: unknown, bearer = token) {
+    const signal = AbortSignal.timeout(30_000);
+    for (;;) {
+      for (const pod of await world.pods(OPERATOR)) {
+        const answer = await askOf(pod, method, path, body, bearer).catch((error: NodeJS.ErrnoException) => {
+          // it was killed, or is about to start
+          if (error.code !== "ECONNRESET" && error.code !== "ECONNREFUSED") throw error;
+          return undefined;
+        });
+        if (answer !== undefined) return answer;
+      }
+      signal.throwIfAborted();
+      await pause(50);
+    }
+  }
+  const askOf = ({ status }: Pod, method: string, path: string, body: unknown, bearer: string) =>
+    request({
+      host: status?.podIP ?? "",
+      port: 8013,
+      path: `/api/v1/scaling${path}`,
+      method,
+      headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  async function call(method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {
+    const answer = await ask(method, path, body);
+    assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${answer.text}`);
+    return answer.text === "" ? {} : (JSON.parse(answer.text) as Record<string, unknown>);
+  }
+  const policy = async (name: string, body: Record<string, unknown> = {}): Promise<string> => {
+    const { policy: made } = await call("POST", "/policies", {
+      name,
+      target_type: "workload",
+      target_ref: { namespace: "default", name },
+      cooldown_seconds: 3_600,
+      ...body,
+    });
+    return (made as { id: string }).id;
+  };
+  /** Entries of history of a policy, once there are such. */
+  async function history(id: string, fits: (entries: Entry[]) => boolean, kind = "history"): Promise<Entry[]> {
+    const look = async () => (await call("GET", `/policies/${id}/${kind}`))[kind] as Entry[];
+    return await until(look, fits);
+  }
+  const load = (service: string) => ({ source: "prometheus", query: `sum(load{service="${service}"})` });
+  const whenLoaded = (service: string, more: object = {}) => ({
+    scale_up_rules: [{ name: "load", metric: load(service), operator: "gt", threshold: 10, scale_by: 1, ...more }],
+  });
+  /** A Deployment whose pods nobody starts. */
+  const app = (name: string, replicas: number, where = "default") =>
+    world.app({
+      name,
+      replicas,
+      namespace: where,
+      edit: ({ deployment }) => {
+        Object.assign(deployment.spec.template.spec, { schedulingGates: [{ name: "elasti.test/never" }] });
+      },
+    });
+  const replicasBecome = (name: string, wanted: number) =>
+    world.until<Deployment, true>(`${wanted} replicas`, resources.deployments, "default", name, (object) =>
+      object?.spec.replicas === wanted ? true : undefined,
+    );
+  const replicasOf = async (name: string) =>
+    (await world.client.get<Deployment>(resources.deployments, "default", name)).spec.replicas;
+  /** Both autoscalers have these bounds. @param ours they are a policy's */
+  async function boundsBecome(min: number, max: number, ours: boolean): Promise<void> {
+    const fits = (annotations: Record<string, string> | undefined) => (annotations?.[RECORD] !== undefined) === ours;
+    const [hpas, scaledObjects] = [resources.horizontalPodAutoscalers, resources.scaledObjects];
+    await world.until<HorizontalPodAutoscaler, boolean>(
+      `bounds ${min} to ${max}`,
+      ...([hpas, "default", "bounded"] as const),
+      (hpa) => hpa?.spec.minReplicas === min && hpa.spec.maxReplicas === max && fits(hpa.metadata.annotations),
+    );
+    await world.until<ScaledObject, boolean>(
+      `bounds ${min} to ${max}`,
+      ...([scaledObjects, "default", "queue"] as const),
+      (so) => so?.spec.minReplicaCount === min && so.spec.maxReplicaCount === max && fits(so.metadata.annotations),
+    );
+  }
+  const checksOf = async ({ status }: Pod) => {
+    const { status: code, text } = await request({ host: status?.podIP ?? "", port: 8013, path: "/readyz" });
+    assert.equal(code, 200, text);
+    return (JSON.parse(text) as Checks).checks;
+  };
+  /** What `/readyz` of the replicas says of their policies, once it fits. */
+  async function pausesBecome(fits: (reasons: readonly string[]) => boolean): Promise<readonly string[]> {
+    return await until(async () => {
+      const all = (await Promise.all((await world.pods(OPERATOR)).map(checksOf))).flat();
+      return all.flatMap(({ name, reason }) => (name === "policies" && reason !== undefined ? [reason] : []));
+    }, fits);
+  }
+  const doctor = () => commands.ends(`elasti doctor --operator-namespace ${namespace}`);
+
+  it("are paused while their database is not there, which the operator says, being ready, and begin when it comes", async () => {
+    const [reason = ""] = await pausesBecome((reasons) => reasons.length === 1);
+    assert.match(reason, /^policies are not evaluated since \S+: the database cannot be used: .*ECONNREFUSED/);
+    assert.ok(!reason.includes(postgres.password));
+    const { said } = await doctor();
+    assert.match(said, /WARNING Pod \S+: PoliciesPaused\n.*it leads, and policies are not evaluated since/);
+    assert.doesNotMatch(said, /ERROR/);
+    const answer = await ask("GET", "/policies");
+    assert.deepEqual([answer.status, answer.headers["elasti-reason"]], [503, "ELASTI_POLICY_DATABASE"]);
+    await postgres.start();
+    await pausesBecome((reasons) => reasons.length === 0);
+    assert.deepEqual((await call("GET", "/policies")).policies, []);
+    assert.doesNotMatch((await doctor()).said, /PoliciesPaused/);
+  });
+
+  it("are applied by the commands of docs/policies.md, and by nobody who has no right to", async () => {
+    await commands.run(`kubectl apply -f - <<'EOF'\n${block("Who may do what", "kind: Role\n")}EOF`);
+    await app("orders", 1, shop);
+    await mkdir(join(commands.folder, "policies"));
+    await writeFile(join(commands.folder, "policies", "orders.yaml"), block("Policies as files", "name: orders"));
+    const lines = block("Policies as files", "elasti policies diff")
+      .split("\n")
+      .filter((line) => line !== "");
+    const [forward = "", ...rest] = lines;
+    const forwarding = await commands.start(forward.replace(/ &$/, ""), /Forwarding from/);
+    try {
+      const exports = rest.filter((line) => line.startsWith("export "));
+      const elasti = (line: string) => commands.ends([...exports, line].join("\n"));
+      const shown: [line: string, code: number, said: RegExp][] = [
+        ["diff -f policies/", 1, /^policy\/orders .*\n(.*\n)*\+ +scale_up_rules/m],
+        ["apply -f policies/", 0, /^policy\/orders created$/m],
+        ["get ", 0, /^orders +workload +shop\/orders +on +1-20 +2 +0$/m],
+        ["get -o yaml", 0, /^$/],
+        ["history orders", 0, /^nothing was done$/m],
+        ["delete orders", 0, /^policy\/orders deleted$/m],
+      ];
+      const written = rest.filter((line) => line.startsWith("elasti "));
+      assert.equal(written.length, shown.length);
+      for (const line of written) {
+        const [, code, said] = shown.find(([start]) => line.startsWith(`elasti policies ${start}`))!;
+        const ended = await elasti(line);
+        assert.equal(ended.code, code, `${line}\n${ended.said}`);
+        assert.match(ended.said, said, line);
+      }
+      // what was written is what apply takes, and who only exists may do nothing
+      await elasti("elasti policies apply -f policies.yaml");
+      assert.deepEqual(await elasti("elasti policies diff -f policies.yaml"), { code: 0, said: "" });
+      assert.match(
+        await commands.run(
+          block("API", "TOKEN=")
+            .replace(/^.*port-forward.*$/m, "")
+            .replace("curl", "curl -sS"),
+        ),
+        /"total_count":1\b/,
+      );
+      await commands.run(`kubectl -n ${shop} create serviceaccount stranger`);
+      const asStranger = exports.map((line) => line.replace("token deployer", "token stranger"));
+      for (const line of ["apply -f policies.yaml", "delete orders", "get orders"]) {
+        const { code, said } = await commands.ends([...asStranger, `elasti policies ${line}`].join("\n"));
+        assert.deepEqual([code, /ELASTI_POLICY_FORBIDDEN|there is no policy/.test(said)], [2, true], said);
+      }
+    } finally {
+      await forwarding.stop();
+    }
+    const inPod = block("Policies as files", "exec -i");
+    assert.match(await commands.run(inPod), /orders/);
+    const mine = (await commands.run(`kubectl -n ${shop} create token deployer --audience elasti-operator`)).trim();
+    const made = { name: "elsewhere", target_type: "workload", target_ref: { namespace: "default", name: "x" } };
+    assert.equal((await ask("POST", "/policies", made, mine)).status, 403);
+    assert.equal((await ask("GET", "/policies?namespace=default", undefined, mine)).status, 403);
+  });
+
+  it("scale by a rule on a real Prometheus once they may, and not by a dry run; history has it", async () => {
+    await app("held", 1);
+    const id = await policy("held", { enabled: false, ...whenLoaded("held", { duration_seconds: 1 }) });
+    const { decision, would_scale } = await call("POST", `/policies/${id}/evaluate`, {});
+    assert.equal((decision as { action: string }).action, "none", JSON.stringify(decision));
+    assert.equal(would_scale, false, "it has to hold for a second first");
+    const at = await policy("held-at-once", {
+      ...{ target_ref: { namespace: "default", name: "held" }, enabled: false },
+      ...whenLoaded("held"),
+    });
+    const dry = await call("POST", `/policies/${at}/evaluate`, {});
+    assert.deepEqual([dry.outcome, dry.desired_replicas, dry.would_scale], ["dry_run", 2, true]);
+    assert.equal(await replicasOf("held"), 1);
+    await call("POST", `/policies/${id}/enable`);
+    await replicasBecome("held", 2);
+    const entries = await history(id, (all) => all.length > 0);
+    assert.deepEqual(
+      entries.map(({ outcome, new_replicas }) => [outcome, new_replicas]),
+      [["executed", 2]],
+    );
+    // a workload that nothing else looks after: the operator was given the right
+    const pin = { kind: "pin", replicas: 3, until: new Date(Date.now() + 600_000), reason: "a launch" };
+    await call("PUT", "/targets/default/Deployment/held/override", pin);
+    await replicasBecome("held", 3);
+  });
+
+  it("move the bounds of a real HPA and of a ScaledObject, beside overrides of both", async () => {
+    await app("bounded", 2);
+    await app("queue", 2);
+    await world.client.create<HorizontalPodAutoscaler>(resources.horizontalPodAutoscalers, {
+      apiVersion: "autoscaling/v2",
+      kind: "HorizontalPodAutoscaler",
+      metadata: { name: "bounded", namespace: "default" },
+      spec: {
+        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "bounded" },
+        minReplicas: 2,
+        maxReplicas: 4,
+      },
+    });
+    await createScaledObject(world.client, "queue", { minReplicaCount: 2, maxReplicaCount: 4 });
+    await policy("bounded", { min_replicas: 3, max_replicas: 7 });
+    await policy("queue", { target_type: "scaledobject", min_replicas: 3, max_replicas: 7 });
+    await boundsBecome(3, 7, true);
+    const wanted = { kind: "pause", until: new Date(Date.now() + 600_000), reason: "a look" };
+    for (const path of ["HorizontalPodAutoscaler/bounded", "ScaledObject/queue"]) {
+      const place = `/targets/default/${path}/override`;
+      await call("PUT", place, wanted);
+      assert.equal((await call("GET", place)).state, "active");
+      await call("DELETE", place);
+    }
+  });
+
+  it("wake an ElastiService by a window, read its traffic, and give way to an override", async () => {
+    const sleepy = await world.sleeper({ name: "sleepy", spec: { routing: { graceSeconds: 0 } } });
+    const hours = (count: number) => new Date(Date.now() + count * 3_600_000).toISOString();
+    const above = (metric: object) => ({ metric, operator: "gt", threshold: 1_000, scale_by: 1 });
+    const id = await policy("sleepy", {
+      target_type: "elastiservice",
+      schedules: [{ name: "now", start: hours(-1), end: hours(1), min_replicas: 1 }],
+      scale_up_rules: [
+        { name: "busy", ...above({ source: "traffic", signal: "in_flight" }) },
+        { name: "hot", ...above({ source: "resource", resource: "cpu" }) },
+      ],
+    });
+    const { status } = await sleepy.reaches("Serving");
+    // one measurement stands for an interval
+    const conditions = await until(
+      async () => {
+        const { decision } = await call("POST", `/policies/${id}/evaluate`);
+        const { rules } = decision as { rules: { condition: { value?: number | null; unknown?: string } }[] };
+        return rules.map(({ condition }) => condition.unknown ?? condition.value);
+      },
+      ([, hot]) => /metrics\.k8s\.io/.test(String(hot)),
+    );
+    assert.equal(conditions[0], 0);
+    const place = "/targets/default/ElastiService/sleepy/override";
+    await call("PUT", place, { kind: "asleep", until: hours(1), reason: "a repair" });
+    const asleep = await sleepy.sleeps({ after: status?.epoch ?? 0 });
+    await call("DELETE", place);
+    await sleepy.reaches("Serving", { after: asleep.status?.epoch ?? 0 });
+  });
+
+  it("go on when the leader is killed, and do once what is to be done", async () => {
+    await app("once", 1);
+    const id = await policy("once", whenLoaded("once"));
+    await world.kill(await world.leader());
+    exporter.set("once", 12);
+    await replicasBecome("once", 2);
+    // evaluated again, and held back by the cooldown of what was done
+    await history(id, (all) => all.some(({ outcome }) => outcome === "held_back"), "decisions");
+    const entries = await history(id, (all) => all.length > 0);
+    assert.deepEqual(
+      entries.map(({ kind, outcome }) => [kind, outcome]),
+      [["action", "executed"]],
+    );
+    assert.equal(await replicasOf("once"), 2);
+  });
+
+  it("give bounds back in a dry run of the engine, take them again after it, and give them back when Elasti goes", async (context) => {
+    await release.upgrade({ scaling: { dryRun: true } });
+    await boundsBecome(2, 4, false);
+    await release.upgrade();
+    await boundsBecome(3, 7, true);
+    const objects = await release.objects();
+    await release.uninstall();
+    await boundsBecome(2, 4, false);
+
+    // the hook has the roles of the operator, too
+    const own = grantsOf(objects).filter(({ account }) => account === OPERATOR);
+    const { scaling: _, ...without } = policyValues;
+    const render = (args: string[]) =>
+      release.helm.run("template", "elasti", chartFolder, "--namespace", namespace, ...args);
+    const before = new Set(grantsOf(documents(await withValues([without], render))).map(({ what }) => what));
+    const calls = await audit.read();
+    const { refused } = compare(calls, own, namespace);
+    const more = compare(
+      calls,
+      own.filter(({ what }) => !before.has(what)),
+      namespace,
+    );
+    context.diagnostic(`beside what it may without policies: ${more.used.join(", ")}`);
+    assert.deepEqual(refused, []);
+    assert.deepEqual(more.unused, []);
+    assert.equal(more.used.length, 5);
+    const scales = calls.filter(
+      ({ verb, resource, name }) => verb === "patch" && resource === "deployments/scale" && name === "once",
+    );
+    assert.equal(scales.length, 1);
+  });
+});
