@@ -113,7 +113,7 @@ describe("a release of the chart for some namespaces", () => {
 
   it("moves bounds by policies of its namespaces, for those who may there, and writes overrides of workloads where it may", async () => {
     const [team] = teams;
-    await world.app({ name: "bounded", namespace: team });
+    await world.app({ name: "bounded", namespace: team, replicas: 1 });
     await world.client.create<HorizontalPodAutoscaler>(resources.horizontalPodAutoscalers, {
       apiVersion: "autoscaling/v2",
       kind: "HorizontalPodAutoscaler",

@@ -52,8 +52,8 @@ export interface PoliciesSettings {
   readonly allowedServers: readonly string[];
   /** Audiences that tokens of callers may be meant for; none: the API server's own. */
   readonly audiences: readonly string[];
-  /** Rights are asked for in namespaces only. */
-  readonly localAccess: boolean;
+  /** Those that the operator has rights in; empty: all. */
+  readonly namespaces: readonly string[];
   /** Where the files of swagger-ui-dist are; left out: no page to try the API on. */
   readonly docsFolder?: string;
 }
@@ -158,7 +158,7 @@ export async function openPolicies(settings: PoliciesSettings, deps: PoliciesDep
     evaluator: engine,
     elastiServices: deps.elastiServices(resolver),
     overrides: new OverrideAnnotations(client, clock),
-    access: new KubeAccess({ client, clock, logger }, { local: settings.localAccess }),
+    access: new KubeAccess({ client, clock, logger }, { namespaces: settings.namespaces }),
     clock,
     logger,
   });

@@ -18,7 +18,7 @@ const settings: PoliciesSettings = {
   prometheusAuthorization: "",
   allowedServers: [],
   audiences: [],
-  localAccess: false,
+  namespaces: [],
 };
 /** Nothing of the cluster is asked before the settings have been read. */
 const deps = { clock: systemClock, logger: silentLogger, metrics: new Metrics() } as unknown as PoliciesDeps;

@@ -134,7 +134,7 @@ serve<EngineOptions>(async ({ databaseUrl, prometheusUrl, apiUrl, apiToken, toke
       put: () => Promise.reject(new Error("there are none")),
       delete: () => Promise.resolve(false),
     },
-    access: new KubeAccess({ client, clock, logger }, { local: false }),
+    access: new KubeAccess({ client, clock, logger }, { namespaces: [] }),
   });
   const callers = new TokenCallers({ clock, logger }, { audiences: [], staticToken: token });
   const app = Fastify({ logger: false });

@@ -180,7 +180,7 @@ function settingsOf(config: OperatorConfig) {
     prometheusAuthorization: prometheusUrl === defaultServer ? defaultAuthorization : "",
     allowedServers: [...allowedServers, ...(defaultServer === "" ? [] : [defaultServer])],
     audiences: config.scalingAudiences,
-    localAccess: config.watchNamespaces.length > 0,
+    namespaces: config.watchNamespaces,
     ...(docsFolder === undefined ? {} : { docsFolder }),
   };
 }

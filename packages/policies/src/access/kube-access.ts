@@ -1,12 +1,12 @@
 import { AnswerCache, type Clock, ElastiError, errorText, type Logger } from "@elasti/core";
-import { type AccessQuestion, type KubeClient, reviewAccess, type Subject } from "@elasti/kube";
+import { type AccessQuestion, isForbidden, type KubeClient, reviewAccess, type Subject } from "@elasti/kube";
 import PQueue from "p-queue";
 import { policyErrors } from "../errors.ts";
 import { type Access, type Caller, POLICY_RESOURCE, type PolicyVerb } from "../service/access.ts";
 
 export interface KubeAccessOptions {
-  /** Asks in the namespace only, where the operator may not ask for the whole cluster. */
-  readonly local: boolean;
+  /** Those that the operator has rights in, and asks about one by one; empty: it asks for the whole cluster. */
+  readonly namespaces: readonly string[];
   /** How long a yes is given again, in ms. */
   readonly positiveMs?: number;
   readonly negativeMs?: number;
@@ -21,14 +21,14 @@ export interface KubeAccessOptions {
 export class KubeAccess implements Access {
   readonly #client: KubeClient;
   readonly #logger: Logger;
-  readonly #local: boolean;
+  readonly #namespaces: readonly string[];
   readonly #answers: AnswerCache<boolean>;
   readonly #queue: PQueue;
 
   constructor(deps: { client: KubeClient; clock: Clock; logger: Logger }, options: KubeAccessOptions) {
     this.#client = deps.client;
     this.#logger = deps.logger;
-    this.#local = options.local;
+    this.#namespaces = options.namespaces;
     const { positiveMs = 10_000, negativeMs = 5_000 } = options;
     this.#answers = new AnswerCache<boolean>(deps.clock, {
       keepMs: (allowed) => (allowed ? positiveMs : negativeMs),
@@ -50,17 +50,30 @@ export class KubeAccess implements Access {
 
   async #may({ subject }: Caller, question: AccessQuestion): Promise<boolean> {
     if (subject === undefined) return true;
+    // nothing can be done there by whomever
+    const { namespace } = question;
+    if (this.#isLocal && (namespace === undefined || !this.#namespaces.includes(namespace))) return false;
     return this.#answers.get(JSON.stringify([keyOf(subject), question]), () =>
       this.#queue.add(() => this.#ask(subject, question)),
     );
   }
 
+  get #isLocal(): boolean {
+    return this.#namespaces.length > 0;
+  }
+
   async #ask(subject: Subject, question: AccessQuestion): Promise<boolean> {
     try {
-      const { allowed } = await reviewAccess(this.#client, subject, question, { local: this.#local });
+      const { allowed } = await reviewAccess(this.#client, subject, question, { local: this.#isLocal });
       return allowed;
     } catch (error) {
       const reason = error instanceof ElastiError ? error.code : "internal";
+      const { namespace } = question;
+      if (this.#isLocal && isForbidden(error)) {
+        // a namespace that is gone, and its Roles with it; it must not hide what there is in the others
+        this.#logger.warn({ reason, namespace, error: errorText(error) }, "the operator has no rights there");
+        return false;
+      }
       this.#logger.warn({ reason, error: errorText(error) }, "rights could not be asked for");
       throw policyErrors.ELASTI_POLICY_ACCESS_UNKNOWN("the API server could not be asked what the caller may do", {
         cause: error,

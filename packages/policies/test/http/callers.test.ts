@@ -42,6 +42,7 @@ before(async () => {
     const path = request.url ?? "";
     asked.push({ path, spec });
     if (!up) return response.writeHead(503).end();
+    if (path.includes("/namespaces/gone/")) return response.writeHead(403).end();
     const user = Object.keys(rights).find((name) => spec.token === `token-of-${name}`);
     const status = path.includes("tokenreviews")
       ? user === undefined
@@ -64,14 +65,14 @@ afterEach(() => {
   up = true;
 });
 
-function setUp(options: { staticToken?: string; reviewed?: boolean; local?: boolean } = {}) {
+function setUp(options: { staticToken?: string; reviewed?: boolean; namespaces?: readonly string[] } = {}) {
   const clock = new ManualClock();
   const review = (token: string, audiences: readonly string[]) => reviewToken(client, token, audiences);
   const callers = new TokenCallers(
     { clock, logger: silentLogger, ...(options.reviewed === false ? {} : { reviewer: { review } }) },
     { audiences: ["elasti-operator"], staticToken: options.staticToken ?? "" },
   );
-  const access = new KubeAccess({ client, clock, logger: silentLogger }, { local: options.local ?? false });
+  const access = new KubeAccess({ client, clock, logger: silentLogger }, { namespaces: options.namespaces ?? [] });
   return { clock, callers, access };
 }
 
@@ -176,14 +177,18 @@ describe("what they may do", () => {
   });
 
   it("is asked within namespaces only, where the operator may ask no further", async () => {
-    const { access } = setUp({ local: true });
+    const { access } = setUp({ namespaces: ["shop", "gone"] });
     assert.equal(await access.mayPolicies(ann, "get", "shop"), true);
     const root = { name: "root", subject: { username: "root", groups: [] } };
     assert.equal(await access.mayPolicies(root, "list", undefined), false);
+    assert.equal(await access.mayPolicies(root, "list", "bank"), false);
+    assert.equal(await access.mayReadSecret(root, "bank", "reader"), false);
     assert.deepEqual(
       asked.map(({ path }) => path),
       ["/apis/authorization.k8s.io/v1/namespaces/shop/localsubjectaccessreviews"],
     );
+    // it was deleted, and the Roles of the operator with it
+    assert.equal(await access.mayPolicies(root, "list", "gone"), false);
   });
 
   it("cannot be told while the API server is away", async () => {
