@@ -40,7 +40,7 @@ export function engineMetrics(metrics: Metrics, counts: EngineCounts): EngineMet
   });
   const evaluations = metrics.histogram(
     "elasti_scaling_evaluation_duration_seconds",
-    "Evaluations of policies; overrun: one was due while the one before still ran",
+    "Evaluations of policies; overrun: one was due while the one before had not ended",
     ["result"],
     buckets,
     labelledBy("result", evaluationResults),

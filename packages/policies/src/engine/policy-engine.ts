@@ -71,6 +71,8 @@ export class PolicyEngine {
   readonly #metrics: EngineMetrics;
   /** By policy: its evaluation, of which there is one at a time. */
   readonly #running = new Map<string, Promise<unknown>>();
+  /** Policies that wait for their turn to be evaluated. */
+  readonly #queued = new Set<string>();
   #term: Term | undefined;
   #loop: Promise<void> = Promise.resolve();
   #paused: { readonly message: string; readonly sinceMs: number } | undefined;
@@ -195,6 +197,7 @@ export class PolicyEngine {
         await this.#clock.sleep(timetable.slotMs, signal).catch(() => undefined);
       }
       this.#queue.clear();
+      this.#queued.clear();
       await Promise.allSettled(this.#running.values());
       // what was done is to be known to whoever leads next
       await this.#keeper
@@ -232,8 +235,14 @@ export class PolicyEngine {
   /** Begins what is due. */
   #begin(term: Term): void {
     for (const id of term.timetable.due(this.#clock.now())) {
-      if (this.#running.has(id)) this.#metrics.evaluated("overrun", 0);
-      else void this.#queue.add(() => this.#due(id, term));
+      if (this.#running.has(id) || this.#queued.has(id)) this.#metrics.evaluated("overrun", 0);
+      else {
+        this.#queued.add(id);
+        void this.#queue.add(() => {
+          this.#queued.delete(id);
+          return this.#due(id, term);
+        });
+      }
     }
   }
 

@@ -131,6 +131,24 @@ suite("the engine", () => {
     assert.deepEqual(world.cluster.writes, ["web 1->3"]);
   });
 
+  test("lets none wait for its turn twice, however long the others take", async () => {
+    world.deployment("web", 1);
+    for (const name of ["a", "b", "c"])
+      await world.policy({ name, scale_up_rules: [{ ...upRule, metric: query(name) }] });
+    world.readings.silent = true;
+    world.replica({ deadlineMs: 25_000, concurrency: 1 });
+    await world.pass(10 * intervalMs);
+    world.readings.silent = false;
+    world.readings.asked.length = 0;
+    await world.pass(intervalMs);
+    // once for having waited, and once in its turn
+    for (const name of ["a", "b", "c"])
+      assert.ok(world.readings.asked.filter((one) => one === name).length <= 2, world.readings.asked.join());
+    world.readings.asked.length = 0;
+    await world.pass(2 * intervalMs);
+    assert.deepEqual(world.readings.asked.toSorted(), ["a", "a", "b", "b", "c", "c"]);
+  });
+
   test("waits for a target that is not there yet, and says so", async () => {
     await world.policy({ scale_up_rules: [upRule] });
     world.readings.values.set("load", 12);

@@ -223,7 +223,9 @@ export class World {
     return await this.store.policies.create(normalized.draft);
   }
 
-  replica(options: { dryRun?: boolean; store?: Store; deadlineMs?: number; retentionMs?: number } = {}): Replica {
+  replica(
+    options: { dryRun?: boolean; store?: Store; deadlineMs?: number; concurrency?: number; retentionMs?: number } = {},
+  ): Replica {
     const { clock, cluster } = this;
     const { dryRun = false, store = this.store } = options;
     const votes = new Map<string, Vote>();
@@ -267,6 +269,7 @@ export class World {
       retentionMs: options.retentionMs ?? 86_400_000,
       random: () => 0,
       ...(options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs }),
+      ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
     });
     engine.lead(term.signal, () => !term.signal.aborted);
     const replica = {
