@@ -165,6 +165,7 @@ export class RouteTable {
       if (old === undefined) this.#holders.claim(route);
       return old ?? route;
     });
+    owner.service.setPorts(owner.routes);
     this.#options.onPorts();
   }
 

@@ -5,6 +5,7 @@ import { errors } from "./errors.ts";
 import { Gate, type GateSettings, type HoldEnd } from "./gate/gate.ts";
 import type { Hold, HoldBudget, Ticket } from "./gate/hold.ts";
 import { LearningWindow } from "./gate/release-window.ts";
+import { type NamedPort, PortNames } from "./port-names.ts";
 import { type ServiceEvents, ServiceState } from "./service-state.ts";
 import { checkerAnswer, type RequestHead, type StaticAnswer, StaticRules } from "./static-answers.ts";
 import { isOver, isPinned, lastKnown, wakeError } from "./wake-failures.ts";
@@ -27,6 +28,7 @@ export class ManagedService {
   readonly state: ServiceState;
   readonly pods: PodSource;
   readonly gate: Gate;
+  readonly #portNames: PortNames;
   readonly #deps: ServiceDependencies;
   readonly #logger: Logger;
   #uid: string | undefined;
@@ -50,9 +52,10 @@ export class ManagedService {
     this.#logger = deps.logger;
     this.state = new ServiceState(deps.clock, events);
     this.pods = deps.createPods(namespace, name);
+    this.#portNames = new PortNames(this.pods);
     this.gate = new Gate({
       state: this.state,
-      pods: this.pods,
+      pods: this.#portNames,
       pick: deps.pick,
       clock: deps.clock,
       budget: deps.budget,
@@ -91,6 +94,11 @@ export class ManagedService {
     if (edited) this.gate.retime();
     else if (moved) this.gate.evaluate();
     this.#failHopeless();
+  }
+
+  /** Takes the ports that lead to it as they are called now. */
+  setPorts(ports: readonly NamedPort[]): void {
+    if (this.#portNames.set(ports)) this.gate.evaluate();
   }
 
   /** Clients that come by the Service find the pods themselves now, or soon will. */

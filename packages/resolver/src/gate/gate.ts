@@ -1,6 +1,7 @@
 import type { Clock, ElastiError, Timer } from "@elasti/core";
-import type { Pick, PodSource, PodTarget, WakeFailure } from "../contracts.ts";
+import type { Pick, PodTarget, WakeFailure } from "../contracts.ts";
 import { errors } from "../errors.ts";
+import type { PodsByPort } from "../port-names.ts";
 import type { ServiceState } from "../service-state.ts";
 import type { Admission, Hold, HoldBudget, Ticket, Wait } from "./hold.ts";
 import { HoldQueue, queueNode } from "./hold-queue.ts";
@@ -22,7 +23,7 @@ export type HoldEnd = (typeof holdEnds)[number];
 
 export interface GateDependencies {
   readonly state: ServiceState;
-  readonly pods: PodSource;
+  readonly pods: PodsByPort;
   readonly pick: Pick;
   readonly clock: Clock;
   readonly budget: HoldBudget;
