@@ -67,7 +67,7 @@ describe("overrides", { concurrency: 4 }, () => {
 
   it("awake: wakes, keeps it up though idle, and lets it sleep when it is over", async () => {
     const web = await world.sleeper({ name: "awake", spec: soon });
-    const until = inMs(5_000);
+    const until = inMs(10_000);
     await override(web, { kind: "awake", until, reason: "a demo" });
     const { status } = await web.reaches("Serving");
     assert.equal(status?.lastWake?.reason, "override");
