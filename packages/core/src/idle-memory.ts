@@ -6,7 +6,7 @@ import type { Component } from "./lifecycle.ts";
 const LOOK_MS = 20_000;
 /** A process that used less of a core than this since the last look is idle. */
 const IDLE_SHARE = 0.02;
-/** Less than so many bytes are not worth a collection. */
+/** Less than so many bytes more than the last collection has left are not worth another one. */
 const WORTH_BYTES = 3 * 1_024 ** 2;
 
 export interface IdleMemoryOptions {
@@ -21,7 +21,8 @@ export interface IdleMemoryOptions {
 
 /**
  * Gives memory back to the system once a process has become idle: what loading, lists and requests have left in the heap, which V8
- * itself keeps. It takes about 20 ms, and is done again only after something has happened. Needs `--expose-gc`
+ * itself keeps. It takes about 20 ms, and hundreds with a heap of hundreds of MB, and is done again only after something has
+ * happened: of a large heap much stays spare whatever is collected. Needs `--expose-gc`
  * (docs/decisions/0005-memory.md).
  */
 export class IdleMemory implements Component {
@@ -30,6 +31,8 @@ export class IdleMemory implements Component {
   readonly #spareBytes: () => number;
   readonly #collect: (() => void) | undefined;
   #seenCpuMs = 0;
+  /** Spare bytes that were left after the last collection, or since. */
+  #leftBytes = 0;
   #timer: Timer | undefined;
 
   constructor({ clock, cpuMs = usedCpuMs, spareBytes = heapSpare, collect = collector() }: IdleMemoryOptions) {
@@ -51,7 +54,13 @@ export class IdleMemory implements Component {
 
   #look(): void {
     const idle = this.#cpuMs() - this.#seenCpuMs < IDLE_SHARE * LOOK_MS;
-    if (idle && this.#spareBytes() >= WORTH_BYTES) this.#collect?.();
+    const spare = this.#spareBytes();
+    // pages are swept, and given back, after the collection too
+    this.#leftBytes = Math.min(this.#leftBytes, spare);
+    if (idle && spare - this.#leftBytes >= WORTH_BYTES) {
+      this.#collect?.();
+      this.#leftBytes = this.#spareBytes();
+    }
     this.start();
   }
 }

@@ -39,6 +39,22 @@ suite("memory of an idle process", () => {
     assert.equal(state.collected, 2);
   });
 
+  test("is left alone where a collection has left it, however much that is", async () => {
+    const { clock, memory, state } = world();
+    // a large heap is never full: its pages are shared with what is used
+    let kept = 9 * MIB;
+    Object.defineProperty(state, "spareBytes", { get: () => kept, set: () => {} });
+    await clock.advance(600_000);
+    assert.equal(state.collected, 1);
+    kept = 5 * MIB;
+    await clock.advance(20_000);
+    assert.equal(state.collected, 1, "swept by now");
+    kept = 8 * MIB;
+    await clock.advance(600_000);
+    assert.equal(state.collected, 2);
+    memory.close();
+  });
+
   test("is left alone while there is work", async () => {
     const { clock, memory, state } = world();
     for (let round = 0; round < 5; round += 1) {
