@@ -54,7 +54,7 @@ describe("ElastiServices with one target", () => {
   });
 
   it("are woken together by whoever waits for one of them", () => {
-    const about = { service: undefined, refused: undefined, desiredSlices: [], namespaceGoing: false };
+    const about = { service: undefined, refused: undefined, routes: [], desiredSlices: [], namespaceGoing: false };
     const reasonOf = (heldFor?: string) => {
       const gathered = gathererOver([web, slow], heldFor).gather(web, { ...about, slicesMatch: () => true });
       return [gathered.wakeReason, gathered.facts.wantsAwake];

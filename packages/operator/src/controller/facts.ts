@@ -1,4 +1,4 @@
-import { keyOf, specDefaults } from "@elasti/api";
+import { keyOf, type Route, specDefaults } from "@elasti/api";
 import { type Clock, errorText } from "@elasti/core";
 import type { EndpointSlice, Service } from "@elasti/kube";
 import { arbitrate, cooldownOf, enabledPeriodAt, type WakeReason } from "@elasti/scaling";
@@ -171,6 +171,7 @@ export class FactsGatherer {
     about: {
       service: Service | undefined;
       refused: string | undefined;
+      routes: readonly Route[];
       desiredSlices: readonly EndpointSlice[];
       slicesMatch: (ours: readonly EndpointSlice[]) => boolean;
       namespaceGoing: boolean;
@@ -184,7 +185,9 @@ export class FactsGatherer {
     const target = targets.of(es);
     const { held } = hub.traffic(namespace, es.spec.service);
     const peers = this.peersOf(es);
-    const own = this.maySleepAlone(es);
+    // those of them that resolvers lead: asleep, nobody would answer on the others
+    const partly = about.desiredSlices.some(({ ports = [] }) => ports.length < about.routes.length);
+    const own = partly ? partlyLed : this.maySleepAlone(es);
     const answer = own.may ? (peers.map((peer) => this.maySleepAlone(peer)).find(({ may }) => !may) ?? own) : own;
     const ruling = this.rulingOf(es);
     const triggered = !ruling.quiet && es.status?.phase === "Asleep" && verdicts.latest(key)?.kind === "Active";
@@ -242,6 +245,13 @@ export class FactsGatherer {
     };
   }
 }
+
+const partlyLed: SleepAnswer = {
+  may: false,
+  reason: "NoResolver",
+  message: "no resolver serves every port of the Service",
+  unknown: true,
+};
 
 /** The activity known of a service, from status, from this process and from the resolvers; at the least its creation. */
 function activityOf(

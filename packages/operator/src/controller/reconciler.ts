@@ -163,6 +163,7 @@ export class ElastiServiceReconciler {
     const about = {
       service,
       refused: prepared.refused?.reason,
+      routes: prepared.routes,
       desiredSlices: listed.slices,
       slicesMatch: listed.match,
       namespaceGoing: await parts.namespaceGoing(es),
