@@ -13,7 +13,8 @@ import { metricsOf } from "../domain/metric-key.ts";
 import { initialState } from "../domain/state.ts";
 import { autoscalerOf } from "../executors/bounds-executor.ts";
 import type { Executor } from "../executors/executor.ts";
-import type { Policy } from "../schema/policy.ts";
+import { unknownSample } from "../metrics/sample.ts";
+import type { Metric, Policy } from "../schema/policy.ts";
 import type { ClusterSources } from "../targets/cluster-sources.ts";
 import type { FoundTarget, ResolvedTarget, TargetResolver, TargetWriter } from "../targets/target-resolver.ts";
 import type { TargetEvents, VoteSink } from "./contracts.ts";
@@ -39,6 +40,8 @@ export interface EvaluatorDeps {
 /** One evaluation that may act. */
 export interface Run {
   readonly signal: AbortSignal;
+  /** Longest time for its metrics, in ms: one that has not answered by then is unknown, and what else the policy asks stands. */
+  readonly readMs: number;
   /** Keeps what is about to be done. @throws when it cannot be kept, or is no longer ours to do */
   readonly keep: (state: PolicyState) => Promise<void>;
   /** Whether this replica may still write. */
@@ -95,7 +98,7 @@ export class Evaluator {
 
   /** Evaluates, and does what comes of it. @throws what `run.keep` throws, and the reason of `run.signal` */
   async run(policy: Policy, kept: PolicyState | undefined, run: Run): Promise<Evaluated> {
-    const look = await this.#look(policy, kept, run.signal);
+    const look = await this.#look(policy, kept, run.signal, run.readMs);
     const { plan, target, nowMs, settled } = look;
     const isShadow = this.#deps.dryRun || policy.shadow;
     this.#vote(policy, look, isShadow);
@@ -119,7 +122,7 @@ export class Evaluator {
     return await this.#act(look.resolved, target, context, look, run);
   }
 
-  async #look(policy: Policy, kept: PolicyState | undefined, signal: AbortSignal): Promise<Look> {
+  async #look(policy: Policy, kept: PolicyState | undefined, signal: AbortSignal, readMs?: number): Promise<Look> {
     const { clock, intervalMs, resolver, sources } = this.#deps;
     const resolved = resolver.resolve(policy);
     if (resolved.kind === "found") sources.want(policy.id, resolved.workload);
@@ -131,7 +134,7 @@ export class Evaluator {
     signal.throwIfAborted();
     const settled = kept === undefined ? undefined : settle(kept, target);
     const isOpen = settled?.outcome === "open" && intent !== null;
-    const samples = target.kind === "found" ? await this.#samplesOf(policy, resolved, signal) : emptySamples;
+    const samples = target.kind === "found" ? await this.#samplesOf(policy, resolved, signal, readMs) : emptySamples;
     signal.throwIfAborted();
     const nowMs = clock.now();
     const before = settled?.state ?? initialState(policy.id);
@@ -168,15 +171,31 @@ export class Evaluator {
     policy: Policy,
     resolved: ResolvedTarget,
     signal: AbortSignal,
+    readMs: number | undefined,
   ): Promise<ReadonlyMap<string, MetricSample>> {
     const metrics = [...metricsOf(policy)];
     if (policy.target_ref === null || resolved.kind !== "found" || metrics.length === 0) return emptySamples;
     const services = resolved.elastiServices.map(({ spec }) => spec.service);
     const target: MetricTarget = { ...policy.target_ref, workload: resolved.workload, services };
-    const read = metrics.map(
-      async ([key, metric]) => [key, await this.#deps.metrics.read(metric, target, signal)] as const,
-    );
-    return new Map(await Promise.all(read));
+    const late = new AbortController();
+    const timer = readMs === undefined ? undefined : this.#deps.clock.after(readMs, () => late.abort());
+    const either = AbortSignal.any([signal, late.signal]);
+    try {
+      const read = metrics.map(async ([key, metric]) => [key, await this.#sampleOf(metric, target, either)] as const);
+      return new Map(await Promise.all(read));
+    } finally {
+      timer?.cancel();
+    }
+  }
+
+  async #sampleOf(metric: Metric, target: MetricTarget, signal: AbortSignal): Promise<MetricSample> {
+    try {
+      return await this.#deps.metrics.read(metric, target, signal);
+    } catch (error) {
+      // if the evaluation itself is over, its caller finds that out
+      if (!signal.aborted) throw error;
+      return unknownSample("MetricFailed", "it has not answered in time", this.#deps.clock.now());
+    }
   }
 
   /** Keeps what is about to be done, does it, and keeps in mind what came of it. */

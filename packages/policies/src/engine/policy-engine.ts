@@ -40,6 +40,8 @@ export type EngineHealth =
 
 const purgeEveryMs = 60_000;
 const purgeAtOnce = 5_000;
+/** Of the time of an evaluation, for reading metrics; the rest is for what comes of it. */
+const readShare = 0.7;
 /** A dry run waits so long for a target that is not watched yet. */
 const seenWithinMs = 2_000;
 /** Between two looks at the database: what is new there, and what is to be written. */
@@ -278,6 +280,7 @@ export class PolicyEngine {
     try {
       const evaluated = await evaluator.run(policy, this.#keeper.get(policy.id), {
         signal: AbortSignal.any([deadline.signal, term.signal]),
+        readMs: readShare * deadlineMs,
         keep: (state) => this.#keeper.keep(state),
         mayWrite: () => term.mayWrite() && !term.signal.aborted,
         ...(by === undefined ? {} : { by }),

@@ -119,7 +119,7 @@ suite("the engine", () => {
     assert.deepEqual(world.cluster.writes, []);
   });
 
-  test("gives up an evaluation at its deadline, and the others go on", async () => {
+  test("waits for no metric beyond the time of an evaluation, and asks again", async () => {
     world.deployment("web", 1);
     await world.policy({ scale_up_rules: [upRule] });
     world.readings.silent = true;
@@ -249,13 +249,28 @@ suite("the engine", () => {
     assert.equal(floor(), undefined);
   });
 
+  test("keeps to its windows while a metric does not answer", async () => {
+    const web = world.deployment("web", 1);
+    world.cluster.elastiServices.push(elastiService);
+    const policy = await world.policy({
+      schedules: [{ start: "0 0 * * *", duration: "24h", min_replicas: 3 }],
+      scale_up_rules: [upRule],
+    });
+    world.readings.silent = true;
+    const replica = world.replica({ deadlineMs: 5_000 });
+    await world.pass(6_000);
+    assert.equal(replica.settled, true);
+    assert.equal(replica.votes.get(policy.id)?.floor, 3);
+    assert.equal(web.replicas, 3);
+  });
+
   test("says once every policy has had its say, one that cannot be evaluated too, and not while it is not known who scales a target", async () => {
     world.deployment("web", 1);
     world.cluster.elastiServices.push(elastiService);
     await world.policy({ min_replicas: 1 });
     await world.policy({ name: "slow", target_ref: { namespace: "default", name: "other" }, scale_up_rules: [upRule] });
     world.deployment("other", 1);
-    world.readings.silent = true;
+    world.readings.broken = true;
     world.cluster.unsynced = true;
     const replica = world.replica({ deadlineMs: 5_000 });
     await world.pass(4_000);

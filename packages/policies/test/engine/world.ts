@@ -149,6 +149,8 @@ export class Readings implements MetricReader {
   readonly asked: string[] = [];
   /** Never answers, but by its signal. */
   silent = false;
+  /** Cannot be asked, which no reader should let anybody know in this way. */
+  broken = false;
 
   constructor(clock: ManualClock) {
     this.#clock = clock;
@@ -161,6 +163,7 @@ export class Readings implements MetricReader {
   ): Promise<MetricSample> {
     const query = typeof metric === "string" ? metric : "query" in metric ? metric.query : "";
     this.asked.push(query);
+    if (this.broken) throw new Error("broken");
     if (this.silent) await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const value = this.values.get(query);
     const atMs = this.#clock.now();
