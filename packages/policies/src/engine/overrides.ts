@@ -10,13 +10,13 @@ import type { FoundTarget } from "../targets/target-resolver.ts";
  */
 export function overridesOn(target: FoundTarget, sources: Pick<ClusterSources, "workload">, nowMs: number): Intent[] {
   const workload = sources.workload(target.workload);
-  const inForce = (records: readonly (string | undefined)[]): Intent[] =>
-    records.flatMap((record) => {
-      const found = overrideAt(record, nowMs);
-      return found.state === "active" ? [overrideIntent(found.override)] : [];
-    });
-  const own = inForce(target.elastiServices.map(({ metadata }) => metadata.annotations?.[OVERRIDE_ANNOTATION]));
-  const onWorkload = inForce([workload.kind === "found" ? workload.override : undefined]);
-  const onAutoscaler = inForce([autoscalerOf(target)?.metadata.annotations?.[OVERRIDE_ANNOTATION]]);
-  return [...(own.length > 0 ? own : onWorkload), ...onAutoscaler];
+  const at = (record: string | undefined) => overrideAt(record, nowMs);
+  const own = target.elastiServices.map(({ metadata }) => at(metadata.annotations?.[OVERRIDE_ANNOTATION]));
+  // one that cannot be read counts as one: somebody meant something by it
+  const heedsWorkload = own.length === 0 || own.some(({ state }) => state === "none" || state === "expired");
+  const onWorkload = at(heedsWorkload && workload.kind === "found" ? workload.override : undefined);
+  const onAutoscaler = at(autoscalerOf(target)?.metadata.annotations?.[OVERRIDE_ANNOTATION]);
+  return [...own, onWorkload, onAutoscaler].flatMap((found) =>
+    found.state === "active" ? [overrideIntent(found.override)] : [],
+  );
 }
