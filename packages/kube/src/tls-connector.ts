@@ -15,6 +15,9 @@ export function connectorOf(cluster: Cluster, timeoutMs: number): undiciConnecto
       connector = buildConnector({
         timeout: timeoutMs,
         keepAlive: true,
+        // left out it offers HTTP/2, which API servers take, whatever is said to the pool: then a request that is aborted may have
+        // Node's session write without end, and the process die of its memory
+        allowH2: false,
         ...(now.ca === undefined ? {} : { ca: now.ca }),
         ...(now.cert === undefined ? {} : { cert: now.cert }),
         ...(now.key === undefined ? {} : { key: now.key }),

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createSecureServer } from "node:http2";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -134,5 +135,21 @@ test("fails the call, and nothing else, while a client certificate and its key d
     assert.equal(await ask(), "a");
   } finally {
     await client.close();
+  }
+});
+
+test("speaks HTTP/1.1 with a server that would rather have HTTP/2, as API servers would", async () => {
+  const versions: string[] = [];
+  const both = createSecureServer({ key, cert, allowHTTP1: true }, (request, response) => {
+    versions.push(request.httpVersion);
+    response.end(JSON.stringify(configMap("a", "1")));
+  });
+  await new Promise<void>((resolve) => both.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port: at } = both.address() as AddressInfo;
+    assert.equal(await get({ ca: cert, server: `https://127.0.0.1:${at}` }), "a");
+    assert.deepEqual(versions, ["1.1"]);
+  } finally {
+    await new Promise((resolve) => both.close(resolve));
   }
 });

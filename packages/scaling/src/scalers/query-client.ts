@@ -73,7 +73,13 @@ export class QueryClient {
     this.#keepMs = options.keepMs ?? 2_000;
     this.#maxAnswerBytes = options.maxAnswerBytes ?? 1024 * 1024;
     this.#maxEntries = options.maxEntries ?? 10_000;
-    const common = { connections: this.#concurrency, pipelining: 1, keepAliveTimeout: 60_000 } as const;
+    const common = {
+      connections: this.#concurrency,
+      pipelining: 1,
+      keepAliveTimeout: 60_000,
+      // Node's HTTP/2 sessions may write without end once a request on them is aborted
+      allowH2: false,
+    } as const;
     this.#agents = {
       named: new Agent({ ...common, connect: { timeout: 10_000 } }),
       guarded: new Agent({ ...common, connect: { timeout: 10_000, lookup: guardedLookup } }),
