@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PARK_KEY, privateServiceName, SERVICE_EPOCH_ANNOTATION, SERVICE_NAME_LABEL } from "@elasti/api";
 import {
+  type ConfigMap,
   type Deployment,
   type EndpointSlice,
   type KubeObject,
@@ -325,6 +326,23 @@ describe("operator", () => {
     await world.until("web", (es) => isParkedAtRest(es, "other"));
     await writesAtRest();
     await cleanOf("web");
+  });
+
+  it("leaves nothing there either where clients were never led to resolvers, and gives its port up", async () => {
+    await world.app("web");
+    await world.app("other");
+    await world.elastiService("web");
+    await world.until("web", rests);
+    await world.client.patch<Es>(resources.elastiServices, "default", "web", "merge", { spec: { service: "other" } });
+    await world.until("web", ({ status }) => status?.routes?.[0]?.resolverPort === 10_001);
+    await writesAtRest();
+    await cleanOf("web");
+    const { data = {} } = await world.client.get<ConfigMap>(resources.configMaps, "elasti", "elasti-ports-0");
+    const released = Object.values(data).map((row) => (JSON.parse(row) as { releasedAt?: number }).releasedAt);
+    assert.deepEqual(
+      released.map((at) => at !== undefined),
+      [true, false],
+    );
   });
 
   it("leaves nothing when the finalizer is taken off by force", async () => {

@@ -46,13 +46,14 @@ export class Orphans {
     if (view.elastiServicesOf(namespace, name).length > 0) return;
     const service = view.services.get(namespace, name);
     const slices = view.slicesOf(namespace, name).filter(isOurs);
-    if (slices.length === 0 && (service === undefined || !isMarked(service))) return;
+    const own = view.services.get(namespace, privateServiceName(name));
+    const hasOwn = own?.metadata.labels?.[SERVICE_LABEL] === name;
+    if (slices.length === 0 && !hasOwn && (service === undefined || !isMarked(service))) return;
     logger.info({ namespace, service: name, reason: "NoElastiService" }, "removing what was left behind");
     try {
       if (service !== undefined) await routing.release(service);
       await routing.deleteSlices(slices);
-      const own = view.services.get(namespace, privateServiceName(name));
-      if (own?.metadata.labels?.[SERVICE_LABEL] === name) await deletePrivateService(client, own);
+      if (hasOwn) await deletePrivateService(client, own);
       await ports.release(keyOf(namespace, name));
     } catch (error) {
       // the event that made this old comes back here
