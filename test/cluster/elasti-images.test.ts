@@ -131,7 +131,7 @@ describe("the images", { skip: node === undefined ? "they are built for a node o
         assert.match(seen.rights, /^0+$/);
         assert.equal(seen.written, "EROFS");
         assert.deepEqual(seen.own, ["1"]);
-        assert.equal(seen.first[2], `/app/${program}.cjs`);
+        assert.deepEqual(seen.first.slice(1, -1), [...flags[program], `/app/${program}.cjs`]);
       }
     });
 
