@@ -4,6 +4,8 @@ import type { Component } from "./lifecycle.ts";
 
 /** Between two looks, in ms. */
 const LOOK_MS = 20_000;
+/** Least between two collections, in ms: what is compiled anew after one, and the next one, cost CPU time. */
+const REST_MS = 300_000;
 /** A process that used less of a core than this since the last look is idle. */
 const IDLE_SHARE = 0.02;
 /** Less than so many bytes more than the last collection has left are not worth another one. */
@@ -43,9 +45,7 @@ export class IdleMemory implements Component {
   }
 
   start(): void {
-    if (this.#collect === undefined) return;
-    this.#seenCpuMs = this.#cpuMs();
-    this.#timer = this.#clock.after(LOOK_MS, () => this.#look());
+    if (this.#collect !== undefined) this.#lookAgain();
   }
 
   close(): void {
@@ -57,11 +57,15 @@ export class IdleMemory implements Component {
     const spare = this.#spareBytes();
     // pages are swept, and given back, after the collection too
     this.#leftBytes = Math.min(this.#leftBytes, spare);
-    if (idle && spare - this.#leftBytes >= WORTH_BYTES) {
-      this.#collect?.();
-      this.#leftBytes = this.#spareBytes();
-    }
-    this.start();
+    if (!idle || spare - this.#leftBytes < WORTH_BYTES) return this.#lookAgain();
+    this.#collect?.();
+    this.#leftBytes = this.#spareBytes();
+    this.#timer = this.#clock.after(REST_MS, () => this.#lookAgain());
+  }
+
+  #lookAgain(): void {
+    this.#seenCpuMs = this.#cpuMs();
+    this.#timer = this.#clock.after(LOOK_MS, () => this.#look());
   }
 }
 

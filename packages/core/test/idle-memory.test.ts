@@ -55,6 +55,16 @@ suite("memory of an idle process", () => {
     memory.close();
   });
 
+  test("is given back no more than every five minutes", async () => {
+    const { clock, memory, state } = world();
+    let spare = 0;
+    // what has grown again is there at each look
+    Object.defineProperty(state, "spareBytes", { get: () => (spare += 4 * MIB), set: () => {} });
+    await clock.advance(3_600_000);
+    assert.ok(state.collected >= 11 && state.collected <= 12, String(state.collected));
+    memory.close();
+  });
+
   test("is left alone while there is work", async () => {
     const { clock, memory, state } = world();
     for (let round = 0; round < 5; round += 1) {

@@ -14,12 +14,21 @@ export interface InternalServerOptions {
   readonly heldOf: (namespace: string, service: string) => number | undefined;
 }
 
-const name = { type: "string", minLength: 1, maxLength: 63, pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" } as const;
-const queueStatusQuery = {
-  type: "object",
-  properties: { namespace: name, service: name },
-  required: ["namespace", "service"],
-} as const;
+const name = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** @throws ELASTI_BAD_QUERY */
+function nameIn(query: unknown, field: "namespace" | "service"): string {
+  const value = (query as Readonly<Record<string, unknown>>)[field];
+  if (typeof value === "string" && name.test(value)) return value;
+  throw errors.ELASTI_BAD_QUERY(
+    `querystring/${field} must be given once, and be a name of Kubernetes: at most 63 of a-z, 0-9 and hyphens`,
+  );
+}
+
+/** A schema would have Fastify load what compiles schemas: 3 MiB of a resolver, for two names (docs/decisions/0005-memory.md). */
+function noSchemas(): never {
+  throw new TypeError("the routes of the internal port have no schemas");
+}
 
 /** Metrics, health and queue status, on a port of their own that no client of a service reaches. */
 export class InternalServer {
@@ -28,7 +37,12 @@ export class InternalServer {
 
   constructor(options: InternalServerOptions) {
     this.#options = options;
-    this.#app = fastify({ logger: false, forceCloseConnections: true, bodyLimit: 1_024 });
+    this.#app = fastify({
+      logger: false,
+      forceCloseConnections: true,
+      bodyLimit: 1_024,
+      schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
+    });
     const { metrics, notReady, heldOf } = options;
     this.#app.get(paths.metrics, async (_request, reply) => {
       const text = await metrics.render();
@@ -40,18 +54,13 @@ export class InternalServer {
       if (reasons.length === 0) return { status: "ready" };
       return reply.code(503).send({ status: "not ready", reasons });
     });
-    this.#app.get<{ Querystring: { namespace: string; service: string } }>(
-      paths.queueStatus,
-      { schema: { querystring: queueStatusQuery } },
-      async ({ query }) => ({ queueStatus: (heldOf(query.namespace, query.service) ?? 0) > 0 ? 1 : 0 }),
-    );
+    this.#app.get(paths.queueStatus, async ({ query }) => {
+      const held = heldOf(nameIn(query, "namespace"), nameIn(query, "service")) ?? 0;
+      return { queueStatus: held > 0 ? 1 : 0 };
+    });
     this.#app.setErrorHandler((error, request, reply) => {
-      const known =
-        error instanceof Error && "validation" in error && error.validation !== undefined
-          ? errors.ELASTI_BAD_QUERY(error.message)
-          : error;
-      const problem = problemOf(known, request.url);
-      if (known instanceof ElastiError) reply.header(headers.reason, known.code);
+      const problem = problemOf(error, request.url);
+      if (error instanceof ElastiError) reply.header(headers.reason, error.code);
       return reply.code(problem.status).type(PROBLEM_CONTENT_TYPE).send(JSON.stringify(problem));
     });
   }

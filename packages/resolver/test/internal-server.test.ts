@@ -34,4 +34,11 @@ test("answers metrics, health, readiness with reasons, and queue status", async 
   assert.equal(bad.status, 400);
   assert.match(bad.type ?? "", /problem\+json/);
   assert.equal(JSON.parse(bad.text).reason, "ELASTI_BAD_QUERY");
+  for (const query of [
+    "",
+    "?namespace=default",
+    "?namespace=a&namespace=b&service=web",
+    `?namespace=default&service=${"x".repeat(64)}`,
+  ])
+    assert.equal((await get(`/queue-status${query}`)).status, 400, query);
 });
