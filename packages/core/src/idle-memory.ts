@@ -57,7 +57,10 @@ export class IdleMemory implements Component {
     const spare = this.#spareBytes();
     // pages are swept, and given back, after the collection too
     this.#leftBytes = Math.min(this.#leftBytes, spare);
-    if (!idle || spare - this.#leftBytes < WORTH_BYTES) return this.#lookAgain();
+    if (!idle || spare - this.#leftBytes < WORTH_BYTES) {
+      this.#lookAgain();
+      return;
+    }
     this.#collect?.();
     this.#leftBytes = this.#spareBytes();
     this.#timer = this.#clock.after(REST_MS, () => this.#lookAgain());
