@@ -13,7 +13,7 @@ import { metricsOf } from "../domain/metric-key.ts";
 import { initialState } from "../domain/state.ts";
 import { autoscalerOf } from "../executors/bounds-executor.ts";
 import type { Executor } from "../executors/executor.ts";
-import { unknownSample } from "../metrics/sample.ts";
+import { unknownSample } from "../metric-sample.ts";
 import type { Metric, Policy } from "../schema/policy.ts";
 import type { ClusterSources } from "../targets/cluster-sources.ts";
 import type { FoundTarget, ResolvedTarget, TargetResolver, TargetWriter } from "../targets/target-resolver.ts";

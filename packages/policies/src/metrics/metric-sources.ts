@@ -1,10 +1,10 @@
 import { type Clock, errorText } from "@elasti/core";
 import type { MetricReader, MetricSample, MetricTarget } from "../contracts.ts";
+import { unknownSample } from "../metric-sample.ts";
 import type { Metric, MetricSource } from "../schema/policy.ts";
 import type { AskedMetric, Catalogue } from "./catalogue.ts";
 import type { PrometheusSource } from "./prometheus-source.ts";
 import type { ResourceSource } from "./resource-source.ts";
-import { unknownSample } from "./sample.ts";
 import type { SqlSource } from "./sql-source.ts";
 import type { TrafficSource } from "./traffic-source.ts";
 

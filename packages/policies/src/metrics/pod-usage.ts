@@ -1,9 +1,9 @@
 import type { Container, Pod, PodSpec } from "@elasti/kube";
 import type { Static } from "typebox";
 import type { MetricSample } from "../contracts.ts";
+import { type MetricReason, unknownSample, valueSample } from "../metric-sample.ts";
 import type { ResourceMetricSchema } from "../schema/policy.ts";
 import { parseQuantity } from "./quantity.ts";
-import { type MetricReason, unknownSample, valueSample } from "./sample.ts";
 
 type Resource = Static<typeof ResourceMetricSchema>["resource"];
 type Amounts = Readonly<Record<string, unknown>>;

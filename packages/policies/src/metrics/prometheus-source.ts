@@ -1,8 +1,8 @@
 import { type PrometheusSettings, type QueryClient, readPrometheusMetadata } from "@elasti/scaling";
 import type { Static } from "typebox";
 import type { MetricSample } from "../contracts.ts";
+import { unknownSample, valueSample } from "../metric-sample.ts";
 import type { PrometheusMetricSchema } from "../schema/policy.ts";
-import { unknownSample, valueSample } from "./sample.ts";
 
 export interface PrometheusSourceOptions {
   /** Shared with others and closed by its owner; it asks equal questions of a round once, and knows which servers are allowed. */

@@ -2,9 +2,9 @@ import { type Clock, errorCode, errorText } from "@elasti/core";
 import { type KubeClient, type Pod, resources, ScaleClient, type ScaleReference } from "@elasti/kube";
 import type { Static } from "typebox";
 import type { MetricSample, MetricTarget } from "../contracts.ts";
+import { unknownSample } from "../metric-sample.ts";
 import type { ResourceMetricSchema } from "../schema/policy.ts";
 import { type Measured, measuredPods, type PodMetrics, unmeasured, usageOf } from "./pod-usage.ts";
-import { unknownSample } from "./sample.ts";
 import { SharedAnswers } from "./shared-answers.ts";
 
 type Workload = NonNullable<MetricTarget["workload"]>;

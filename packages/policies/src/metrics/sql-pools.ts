@@ -5,7 +5,7 @@ import { errorCode, errorText } from "@elasti/core";
 import { guardedLookup, type ServerPolicy } from "@elasti/scaling";
 import PQueue from "p-queue";
 import { Pool, type PoolClient } from "pg";
-import type { MetricReason } from "./sample.ts";
+import type { MetricReason } from "../metric-sample.ts";
 import type { SqlConnection } from "./sql-connection.ts";
 
 export interface SqlPoolsOptions {

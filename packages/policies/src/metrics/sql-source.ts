@@ -4,7 +4,7 @@ import { isNotFound, type KubeClient, type KubeObject, type Resource } from "@el
 import type { ServerPolicy } from "@elasti/scaling";
 import type { MetricSample, MetricTarget } from "../contracts.ts";
 import { sqlProblem } from "../domain/one-select.ts";
-import { type MetricReason, unknownSample, valueSample } from "./sample.ts";
+import { type MetricReason, unknownSample, valueSample } from "../metric-sample.ts";
 import { SharedAnswers } from "./shared-answers.ts";
 import { readSqlConnection, type SqlConnection } from "./sql-connection.ts";
 import { type SqlAnswer, SqlPools } from "./sql-pools.ts";

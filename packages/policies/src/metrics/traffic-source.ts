@@ -1,7 +1,7 @@
 import type { Static } from "typebox";
 import type { MetricSample, MetricTarget } from "../contracts.ts";
+import { unknownSample, valueSample } from "../metric-sample.ts";
 import type { TrafficMetricSchema } from "../schema/policy.ts";
-import { unknownSample, valueSample } from "./sample.ts";
 
 /** What all resolvers together see of one service now. */
 export interface TrafficReading {

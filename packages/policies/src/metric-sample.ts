@@ -1,4 +1,4 @@
-import type { MetricSample } from "../contracts.ts";
+import type { MetricSample } from "./contracts.ts";
 
 /** Why a metric is not known, beside what Prometheus gives as reasons. Each is a heading in docs/troubleshooting.md. */
 export const metricReasons = [
