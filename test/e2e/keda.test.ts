@@ -88,7 +88,7 @@ describe("a target that KEDA scales", { concurrency: 4 }, () => {
     });
     for (let cycle = 0; cycle < 2; cycle++) {
       await idle.sleeps({ after: epoch });
-      await until("held at zero", "idle", held);
+      await keda.settled("idle", held);
       epoch = await idle.epoch();
       // watched from before on: a second after the answer it may be falling asleep again
       const [answer] = await Promise.all([
@@ -100,6 +100,7 @@ describe("a target that KEDA scales", { concurrency: 4 }, () => {
     }
     assert.deepEqual(writesTo("idle"), []);
     await idle.sleeps({ after: epoch });
+    await keda.settled("idle", held);
     await idle.delete();
     await idle.isRestored();
     assert.deepEqual(await annotations("idle"), {});

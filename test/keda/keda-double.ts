@@ -85,6 +85,16 @@ export class KedaDouble {
     this.triggers.setActive(name, active);
   }
 
+  /**
+   * Resolves once it has seen annotations that fit, and done what comes of them: until then it may still scale by what it saw
+   * before, as the real one may.
+   */
+  async settled(name: string, fits: (annotations: Record<string, string>) => boolean): Promise<void> {
+    const seen = () => fits(this.#objects.store.get("default", name)?.metadata.annotations ?? {}) || undefined;
+    await this.#objects.store.until(seen, AbortSignal.timeout(30_000));
+    await this.#loopOf(name).tail;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     for (const timer of this.#retries) clearTimeout(timer);
