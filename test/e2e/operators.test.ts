@@ -18,7 +18,7 @@ describe("waking while operators and resolvers die", () => {
     // while there is a leader
     const [follower, halved, manual, busy] = await Promise.all([
       world.sleeper({ name: "follower" }),
-      world.sleeper({ name: "halved", startMs: 1_200 }),
+      world.sleeper({ name: "halved", startMs: 4_000 }),
       world.sleeper({ name: "manual", startMs: 200 }),
       world.sleeper({ name: "busy", startMs: 200 }),
     ]);
