@@ -280,7 +280,7 @@ describe("metrics of pods' resources", () => {
     };
     await restarted("web-b", 3);
     await unknown("PodMetricsMissing", /pod web-b has not been measured/, "cpu");
-    // one that has just begun is left out, as any that has not been measured
+    // one that has just begun is left out, like everything that has not been measured
     await restarted("web-b", 1);
     metrics = () => measured({ ...usage, "web-b": [{ cpu: "500m" }] }, minutesAgo(2));
     assert.equal(await number("cpu"), 20);
