@@ -16,6 +16,7 @@ import { AuditLog } from "./audit-log.ts";
 import { createNamespace, fastValues, Release } from "./chart.ts";
 import { CommandLine } from "./command-line.ts";
 import { auditedNamespaces } from "./control-plane.ts";
+import { createHpa } from "./create-hpa.ts";
 import { compare, grantsOf } from "./granted.ts";
 import { Places, repository } from "./places.ts";
 import { PolicyClient } from "./policy-client.ts";
@@ -114,12 +115,7 @@ describe("a release of the chart for some namespaces", () => {
   it("moves bounds by policies of its namespaces, for those who may there, and writes overrides of workloads where it may", async () => {
     const [team] = teams;
     await world.app({ name: "bounded", namespace: team, replicas: 1 });
-    await world.client.create<HorizontalPodAutoscaler>(resources.horizontalPodAutoscalers, {
-      apiVersion: "autoscaling/v2",
-      kind: "HorizontalPodAutoscaler",
-      metadata: { name: "bounded", namespace: team },
-      spec: { scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "bounded" }, maxReplicas: 4 },
-    });
+    await createHpa(world.client, "bounded", { maxReplicas: 4 }, team);
     await commands.run(
       `kubectl -n ${team} create serviceaccount deployer
        kubectl -n ${team} create rolebinding deployer --clusterrole=cluster-admin --serviceaccount=${team}:deployer`,

@@ -13,6 +13,7 @@ import { AuditLog } from "./audit-log.ts";
 import { createNamespace, documents, fastValues, Release, restricted, withValues } from "./chart.ts";
 import { CommandLine } from "./command-line.ts";
 import { auditedNamespaces } from "./control-plane.ts";
+import { createHpa } from "./create-hpa.ts";
 import { compare, grantsOf } from "./granted.ts";
 import { chartFolder } from "./helm.ts";
 import { Places, repository } from "./places.ts";
@@ -274,16 +275,7 @@ describe("policies of an installation by the chart", { skip: missingPrometheus }
   it("move the bounds of a real HPA and of a ScaledObject, beside overrides of both", async () => {
     await app("bounded", 2);
     await app("queue", 2);
-    await world.client.create<HorizontalPodAutoscaler>(resources.horizontalPodAutoscalers, {
-      apiVersion: "autoscaling/v2",
-      kind: "HorizontalPodAutoscaler",
-      metadata: { name: "bounded", namespace: "default" },
-      spec: {
-        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "bounded" },
-        minReplicas: 2,
-        maxReplicas: 4,
-      },
-    });
+    await createHpa(world.client, "bounded", { minReplicas: 2, maxReplicas: 4 });
     await createScaledObject(world.client, "queue", { minReplicaCount: 2, maxReplicaCount: 4 });
     await api.policy("bounded", { min_replicas: 3, max_replicas: 7 });
     await api.policy("queue", { target_type: "scaledobject", min_replicas: 3, max_replicas: 7 });

@@ -3,6 +3,7 @@ import { after, before, describe, it } from "node:test";
 import { silentLogger, systemClock } from "@elasti/core";
 import { type Deployment, type HorizontalPodAutoscaler, Reflector, resources } from "@elasti/kube";
 import { startWorld, type World } from "../e2e/world.ts";
+import { createHpa } from "./create-hpa.ts";
 
 type Seen = HorizontalPodAutoscaler & { status?: { conditions?: { type: string; status: string; reason: string }[] } };
 
@@ -39,16 +40,7 @@ describe("a target that an HPA scales", () => {
   it("stays at zero while it sleeps, gets the HPA's minimum in one write, and is the HPA's from there", async () => {
     const spec = { routing: { graceSeconds: 0 } };
     const web = await world.sleeper({ name: "scaled", replicas: 2, spec });
-    await world.client.create<HorizontalPodAutoscaler>(resources.horizontalPodAutoscalers, {
-      apiVersion: "autoscaling/v2",
-      kind: "HorizontalPodAutoscaler",
-      metadata: { name: "scaled", namespace: "default" },
-      spec: {
-        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "scaled" },
-        minReplicas: 2,
-        maxReplicas: 4,
-      },
-    });
+    await createHpa(world.client, "scaled", { minReplicas: 2, maxReplicas: 4 });
     await world.client.patch(resources.elastiServices, "default", "scaled", "merge", { spec: { cooldownPeriod: 1 } });
     await using replicas = await replicasOf("scaled");
     for (const minReplicas of [2, 3]) {

@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
-import { silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
 import type { PodTarget } from "../src/contracts.ts";
-import { HoldBudget } from "../src/gate/hold.ts";
-import { RouteTable } from "../src/routes.ts";
-import { ManagedService } from "../src/service.ts";
+import { routeTable } from "./support/route-table.ts";
 import { FakeActivation, FakePods, webService } from "./support/world.ts";
 
 /** Pods whose ports have names, as those of the private Service's slices. */
@@ -24,27 +21,7 @@ function asleep(t: TestContext) {
   const clock = new ManualClock();
   const pods = new NamedPods();
   const activation = new FakeActivation();
-  const table = new RouteTable({
-    clock,
-    logger: silentLogger,
-    clusterDomain: "cluster.local",
-    onPorts: () => {},
-    createService: (namespace, name) =>
-      new ManagedService(
-        namespace,
-        name,
-        {
-          clock,
-          logger: silentLogger,
-          pick: ([first]) => first,
-          budget: new HoldBudget(10),
-          activation,
-          createPods: () => pods,
-          onHoldEnd: () => {},
-        },
-        { changed() {}, urgent() {}, idle() {}, silent() {} },
-      ),
-  });
+  const table = routeTable(clock, { activation, pods: () => pods });
   t.after(() => table.close());
   table.open();
   let epoch = 1;

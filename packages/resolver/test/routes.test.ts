@@ -1,37 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
-import { silentLogger } from "@elasti/core";
 import { ManualClock } from "@elasti/core/testing";
-import { HoldBudget } from "../src/gate/hold.ts";
-import { RouteTable } from "../src/routes.ts";
-import { ManagedService } from "../src/service.ts";
-import { FakeActivation, FakePods, route, webService } from "./support/world.ts";
+import { routeTable } from "./support/route-table.ts";
+import { route, webService } from "./support/world.ts";
 
 function make(t: TestContext) {
   let changes = 0;
   const clock = new ManualClock();
-  const table = new RouteTable({
-    clock,
-    logger: silentLogger,
-    clusterDomain: "cluster.local",
+  const table = routeTable(clock, {
     onPorts: () => {
       changes += 1;
     },
-    createService: (namespace, name) =>
-      new ManagedService(
-        namespace,
-        name,
-        {
-          clock,
-          logger: silentLogger,
-          pick: ([first]) => first,
-          budget: new HoldBudget(10),
-          activation: new FakeActivation(),
-          createPods: () => new FakePods(),
-          onHoldEnd: () => {},
-        },
-        { changed() {}, urgent() {}, idle() {}, silent() {} },
-      ),
   });
   t.after(() => {
     table.close();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { silentLogger } from "@elasti/core";
+import { createLogger, silentLogger } from "@elasti/core";
 import { HistoryBuffer } from "../../src/engine/history-buffer.ts";
 import { policyErrors } from "../../src/errors.ts";
 import type { HistoryEntry } from "../../src/index.ts";
@@ -56,7 +56,7 @@ suite("history that is not written yet", () => {
         if (reasons.includes("bad")) throw error;
       });
       const told: unknown[] = [];
-      const logger = { ...silentLogger, error: (fields: object) => told.push(fields) } as never;
+      const logger = createLogger({ name: "test" }, { write: (line: string) => void told.push(JSON.parse(line)) });
       const buffer = new HistoryBuffer({ append }, logger);
       buffer.add(entry("a"), entry("bad"), entry("b"));
       await buffer.flush();
