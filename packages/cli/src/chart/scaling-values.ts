@@ -35,7 +35,7 @@ export const scalingValues: Group = value.group(
       existingSecretKey: secretKey("connections"),
     }),
     overridableWorkloads: value.list(
-      "Workloads without ElastiService or autoscaler that the API may put overrides on: deployments, statefulsets, rollouts. Such an override is an annotation of the workload itself, so this is the right to patch every object of these kinds. kubectl annotate does without.",
+      "Kinds of workloads that the API may put overrides on: deployments, statefulsets, rollouts. On an ElastiService or an autoscaler it may without. Such an override is an annotation of the workload itself, so this is the right to patch every object of these kinds. kubectl annotate does without.",
       { type: "string", enum: ["deployments", "statefulsets", "rollouts"] },
     ),
     audiences: value.list(
